@@ -1,0 +1,107 @@
+"""The contract between the service and whatever carries a run out.
+
+An executor runs one thing at a time per call and keeps three promises, which one contract test
+suite checks for every executor there is:
+
+* `execute` records `Started` before the program's first instruction and returns only when the
+  program is gone and its output has been read (or given up, and said so). It does not raise for
+  anything the program or its spec did wrong: that is an outcome.
+* A stop asked for through `console.stop` always ends the run: the signal, the grace, then the
+  whole tree. If the stop came before the start, the program is not started.
+* Trio cancellation means that the server is falling. The executor lets go at once and says
+  nothing; the next start finds out through `find` and `reattach`.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import msgspec
+import trio
+
+from supervisor.capture import capture
+from supervisor.logfile import LogWriter
+from supervisor.model import SYSTEM, Actor, Event, Outcome, Run, StopRequest, StopStep, Stream
+
+
+class StopBox:
+    """The latest wish to stop a run, set by the service and awaited by the executor.
+
+    The first request stays the reason; later ones can only make it harder (`force`).
+    """
+
+    def __init__(self) -> None:
+        """No stop is wanted yet."""
+        self.request: StopRequest | None = None
+        self._asked = trio.Event()
+        self._forced = trio.Event()
+
+    def ask(self, request: StopRequest) -> None:
+        """Want a stop from now on; with `request.force`, an immediate kill."""
+        if self.request is None:
+            self.request = request
+        elif request.force:
+            self.request = msgspec.structs.replace(self.request, force=True)
+        self._asked.set()
+        if request.force:
+            self._forced.set()
+
+    async def wait_asked(self) -> StopRequest:
+        """Return the request as soon as there is one."""
+        await self._asked.wait()
+        assert self.request is not None  # noqa: S101 - set before the event
+        return self.request
+
+    async def wait_forced(self) -> None:
+        """Return as soon as a request asked for an immediate kill."""
+        await self._forced.wait()
+
+
+class Console:
+    """A live run's ends, as its executor holds them: output in, the wish to stop, facts out."""
+
+    def __init__(
+        self, log: LogWriter, record: Callable[[Event, Actor], Awaitable[None]]
+    ) -> None:
+        """`record` commits an event of this run before it returns."""
+        self.log = log
+        self.stop = StopBox()
+        self._record = record
+
+    async def capture(self, fd: int, stream: Stream) -> None:
+        """Move everything from pipe `fd` into the log until its end. Does not close `fd`."""
+        await capture(fd, self.log, stream)
+
+    async def record(self, event: Event, by: Actor = SYSTEM) -> None:
+        """Commit `event`; it is on disk when this returns."""
+        await self._record(event, by)
+
+
+class Trace(enum.Enum):
+    """What an executor finds of a run that was dispatched before the server fell."""
+
+    NEVER_STARTED = "never_started"
+    STARTED = "started"
+
+
+class Executor(Protocol):
+    """Carries runs out. See the module's text for what each method promises."""
+
+    name: str
+
+    async def execute(self, run: Run, console: Console) -> Outcome:
+        """Run it from start to end."""
+
+    async def find(self, run: Run) -> Trace:
+        """Tell whether a run that was dispatched, with no start recorded, ever started."""
+
+    async def reattach(self, run: Run, console: Console) -> Outcome:
+        """Go on with a run that was running when the server fell, or end it and say `Lost`."""
+
+    async def signal(self, run: Run, signal: str) -> StopStep:
+        """Send one signal (a name such as `HUP`) to a running run. Changes no status.
+
+        Raises RunEnded if there is nothing left to signal.
+        """

@@ -1,0 +1,251 @@
+"""The life of a run: one table of moves, one function that applies an event, one that judges.
+
+Everything that decides a run's status is in this file, and nothing here reads a clock, a file or
+a process: the same events always give the same run.
+
+`TRANSITIONS[status][event type]` is the status that follows; what is not in the table is refused
+with `IllegalTransition` and changes nothing. A cancel is data: `StopRequested` leaves a running
+run running, and only its end, judged from what the executor saw, moves it on. Whether a run ends
+as cancelled is decided by whether a signal of ours left before it ended, not by when somebody
+clicked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import msgspec
+
+from supervisor.errors import IllegalTransition
+from supervisor.model import (
+    Cancelled,
+    Crashed,
+    Dispatched,
+    Entry,
+    Event,
+    Exited,
+    Failed,
+    Lost,
+    NotStarted,
+    Outcome,
+    ProgramExited,
+    Reason,
+    Requeued,
+    Run,
+    Signalled,
+    Started,
+    Status,
+    StopCause,
+    StopReceipt,
+    StopRequested,
+    Submitted,
+    Succeeded,
+)
+
+_QUEUED: Mapping[type, Status] = MappingProxyType(
+    {
+        Dispatched: Status.QUEUED,
+        Requeued: Status.QUEUED,
+        StopRequested: Status.QUEUED,
+        Started: Status.RUNNING,
+        Failed: Status.FAILED,
+        Cancelled: Status.CANCELLED,
+    }
+)
+_RUNNING: Mapping[type, Status] = MappingProxyType(
+    {
+        StopRequested: Status.RUNNING,
+        Signalled: Status.RUNNING,
+        ProgramExited: Status.RUNNING,
+        Succeeded: Status.SUCCEEDED,
+        Failed: Status.FAILED,
+        Cancelled: Status.CANCELLED,
+    }
+)
+
+TRANSITIONS: Mapping[Status, Mapping[type, Status]] = MappingProxyType(
+    {
+        Status.QUEUED: _QUEUED,
+        Status.RUNNING: _RUNNING,
+        Status.SUCCEEDED: MappingProxyType({}),
+        Status.FAILED: MappingProxyType({}),
+        Status.CANCELLED: MappingProxyType({}),
+    }
+)
+
+
+def begin(entry: Entry, *, seq: int, attempt: int = 1, retry_of: str | None = None) -> Run:
+    """The run that a `Submitted` entry creates. Raises IllegalTransition for any other event."""
+    if not isinstance(entry.event, Submitted):
+        raise IllegalTransition(f"a run begins with submitted, not with {_name(entry.event)}")
+    return Run(
+        id=entry.run_id,
+        seq=seq,
+        spec=entry.event.spec,
+        status=Status.QUEUED,
+        created_at=entry.at.wall,
+        created_by=entry.by,
+        attempt=attempt,
+        retry_of=retry_of,
+    )
+
+
+def advance(run: Run, entry: Entry) -> Run:
+    """The run as `entry` leaves it.
+
+    Raises IllegalTransition if the lifecycle has no such move; `run` is then as it was.
+    """
+    status = TRANSITIONS[run.status].get(type(entry.event))
+    if status is None:
+        raise IllegalTransition(f"a run that is {run.status} cannot be {_name(entry.event)}")
+    apply = _APPLY[type(entry.event)]
+    return _replace(apply(run, entry, entry.event), status=status)
+
+
+def _dispatched(run: Run, entry: Entry, _event: Dispatched) -> Run:
+    return _replace(run, dispatched_at=entry.at.wall)
+
+
+def _requeued(run: Run, _entry: Entry, _event: Requeued) -> Run:
+    return _replace(run, dispatched_at=None)
+
+
+def _started(run: Run, entry: Entry, event: Started) -> Run:
+    return _replace(
+        run,
+        started_at=entry.at.wall,
+        started_mono_ns=entry.at.mono_ns,
+        process=event.process,
+        deadlines=event.deadlines,
+    )
+
+
+def _stop_requested(run: Run, entry: Entry, event: StopRequested) -> Run:
+    """A later request never hides who asked first; it only makes the stop harder."""
+    receipt = run.stop or StopReceipt(
+        cause=event.request.cause,
+        requested_at=entry.at.wall,
+        requested_by=event.request.by,
+    )
+    stopping = _replace(run, stop=receipt)
+    if event.request.cause is StopCause.TIMEOUT:
+        return stopping
+    return _replace(stopping, cancel_requested_at=run.cancel_requested_at or entry.at.wall)
+
+
+def _signalled(run: Run, _entry: Entry, event: Signalled) -> Run:
+    if not event.stopping or run.stop is None:
+        return run
+    receipt = msgspec.structs.replace(
+        run.stop,
+        steps=(*run.stop.steps, event.step),
+        escalated=run.stop.escalated or (event.step.signal == "KILL" and bool(run.stop.steps)),
+    )
+    return _replace(run, stop=receipt, deadlines=event.deadlines)
+
+
+def _program_exited(run: Run, entry: Entry, event: ProgramExited) -> Run:
+    return _replace(
+        run, exited_at=entry.at.wall, exit_code=event.exit_code, signal=event.signal
+    )
+
+
+def _succeeded(run: Run, entry: Entry, event: Succeeded) -> Run:
+    return _ended(run, entry, event.outcome, log_size=event.log_size)
+
+
+def _failed(run: Run, entry: Entry, event: Failed) -> Run:
+    ended = _ended(run, entry, event.outcome, log_size=event.log_size)
+    return _replace(ended, reason=event.reason, message=event.message)
+
+
+def _cancelled(run: Run, entry: Entry, event: Cancelled) -> Run:
+    ended = _ended(run, entry, event.outcome, log_size=event.log_size)
+    return _replace(ended, message=event.message)
+
+
+def _ended(run: Run, entry: Entry, outcome: Outcome | None, *, log_size: int) -> Run:
+    ended = _replace(run, ended_at=entry.at.wall, deadlines=(), log_size=log_size)
+    if run.started_mono_ns is not None and entry.at.mono_ns >= run.started_mono_ns:
+        ended = _replace(ended, duration_s=(entry.at.mono_ns - run.started_mono_ns) / 1e9)
+    match outcome:
+        case Exited():
+            return _replace(
+                ended,
+                exited_at=run.exited_at or entry.at.wall,
+                exit_code=outcome.exit_code,
+                signal=outcome.signal,
+                output_complete=outcome.output_complete,
+                killed=outcome.killed,
+                usage=outcome.usage,
+            )
+        case Lost():
+            # Nobody saw how it ended, so nothing is claimed about its length or its output.
+            return _replace(ended, killed=outcome.killed, duration_s=None, output_complete=False)
+        case _:
+            return ended
+
+
+_APPLY: Mapping[type, Callable[[Run, Entry, Any], Run]] = MappingProxyType(
+    {
+        Dispatched: _dispatched,
+        Requeued: _requeued,
+        Started: _started,
+        StopRequested: _stop_requested,
+        Signalled: _signalled,
+        ProgramExited: _program_exited,
+        Succeeded: _succeeded,
+        Failed: _failed,
+        Cancelled: _cancelled,
+    }
+)
+
+
+def judge(outcome: Outcome, *, log_size: int) -> Event:
+    """The event that ends a run, from how its execution went."""
+    match outcome:
+        case Exited(stopped=StopCause.CANCEL | StopCause.SHUTDOWN):
+            return Cancelled(message=_how(outcome), outcome=outcome, log_size=log_size)
+        case Exited(stopped=StopCause.TIMEOUT):
+            message = f"stopped at its time limit; {_how(outcome)}"
+            return Failed(
+                reason=Reason.TIMEOUT, message=message, outcome=outcome, log_size=log_size
+            )
+        case Exited(exit_code=0):
+            return Succeeded(outcome=outcome, log_size=log_size)
+        case Exited():
+            reason = Reason.SIGNAL if outcome.signal else Reason.EXIT_CODE
+            return Failed(
+                reason=reason, message=_how(outcome), outcome=outcome, log_size=log_size
+            )
+        case NotStarted(stopped=None):
+            return _failed_as(Reason.START_FAILED, outcome, log_size)
+        case NotStarted():
+            return Cancelled(message=outcome.message, outcome=outcome, log_size=log_size)
+        case Lost():
+            return _failed_as(Reason.LOST, outcome, log_size)
+        case Crashed():
+            return _failed_as(Reason.INTERNAL, outcome, log_size)
+
+
+def _failed_as(reason: Reason, outcome: NotStarted | Lost | Crashed, log_size: int) -> Failed:
+    return Failed(reason=reason, message=outcome.message, outcome=outcome, log_size=log_size)
+
+
+def _how(outcome: Exited) -> str:
+    if outcome.signal:
+        return f"ended by SIG{outcome.signal}"
+    return f"exit code {outcome.exit_code}"
+
+
+def _name(event: Event) -> str:
+    return str(type(event).__struct_config__.tag)
+
+
+_S = TypeVar("_S", bound=msgspec.Struct)
+
+
+def _replace(struct: _S, **changes: object) -> _S:
+    return msgspec.structs.replace(struct, **changes)

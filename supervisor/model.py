@@ -1,0 +1,406 @@
+"""The nouns: what a job, a run, an event and an outcome are. Frozen values, no behaviour, no I/O.
+
+A *job* is a named definition; a *run* is one execution of a job or of an ad-hoc command.
+A run's `RunSpec` is resolved once, at submit, so that later edits of jobs.toml never change it.
+Statuses are moved in `lifecycle` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+
+from msgspec import Struct, field
+
+
+class Status(enum.StrEnum):
+    """Where a run is. Exactly these five; "cancelling" is RUNNING with `cancel_requested_at`."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """True for the three statuses that never change again."""
+        return self in _ENDED
+
+
+_ENDED = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
+
+
+class Reason(enum.StrEnum):
+    """Why a failed run failed."""
+
+    EXIT_CODE = "exit_code"
+    SIGNAL = "signal"
+    TIMEOUT = "timeout"
+    QUEUE_TIMEOUT = "queue_timeout"
+    NO_OUTPUT_TIMEOUT = "no_output_timeout"
+    START_FAILED = "start_failed"
+    MEMORY_LIMIT = "memory_limit"
+    OUTPUT_LIMIT = "output_limit"
+    NEED_FAILED = "need_failed"
+    REFUSED = "refused"
+    LOST = "lost"
+    INTERNAL = "internal"
+
+
+class Stream(enum.IntEnum):
+    """Which output a chunk of the log came from. The numbers are stored in the log's index."""
+
+    STDOUT = 1
+    STDERR = 2
+
+    @property
+    def label(self) -> str:
+        """The name used in the API: `stdout` or `stderr`."""
+        return self.name.lower()
+
+
+class Moment(Struct, frozen=True):
+    """A point in time on both clocks.
+
+    `wall` is for people and may jump; `mono_ns` (CLOCK_MONOTONIC, clock_gettime(2)) is for
+    durations and means something only together with `boot_id`.
+    """
+
+    wall: datetime
+    mono_ns: int
+    boot_id: str
+
+
+class Actor(Struct, frozen=True):
+    """Who caused something: a `user` of this machine, the bearer of a `token`, or the `system`."""
+
+    kind: str
+    name: str
+
+
+SYSTEM = Actor("system", "runwire")
+
+
+class StopPolicy(Struct, frozen=True):
+    """How a run is stopped: `signal` to its whole tree, then SIGKILL after `grace_s` seconds."""
+
+    signal: str = "TERM"
+    grace_s: float = 10.0
+
+
+class ParamKind(enum.StrEnum):
+    """The type of a job's parameter."""
+
+    STRING = "string"
+    INT = "int"
+    FLOAT = "float"
+    BOOL = "bool"
+    CHOICE = "choice"
+
+
+ParamValue = bool | int | float | str
+
+
+class Param(Struct, frozen=True, kw_only=True):
+    """One parameter of a job. `min` and `max` bound numbers, `pattern` strings, `choices` choices.
+
+    A parameter without a default must be given at submit.
+    """
+
+    type: ParamKind
+    description: str = ""
+    default: ParamValue | None = None
+    min: float | None = None
+    max: float | None = None
+    pattern: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """A named definition from jobs.toml. Exactly one of `command` and `shell` is set."""
+
+    name: str
+    description: str = ""
+    command: tuple[str, ...] | None = None
+    shell: str | None = None
+    cwd: str
+    env: dict[str, str] = field(default_factory=dict)
+    params: dict[str, Param] = field(default_factory=dict)
+    stop: StopPolicy = StopPolicy()
+    timeout_s: float | None = None
+    concurrency: int | None = None
+    priority: int = 0
+    autostart: bool = False
+    tags: tuple[str, ...] = ()
+
+
+class RunSpec(Struct, frozen=True, kw_only=True):
+    """What one run executes, fully resolved: no placeholder left, nothing looked up later.
+
+    `argv` is what is executed, a shell line being `/bin/sh -c LINE`. `env` is what is laid over
+    the server's own environment. `job` is None for an ad-hoc command.
+    """
+
+    argv: tuple[str, ...]
+    cwd: str
+    job: str | None = None
+    shell: str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    params: dict[str, ParamValue] = field(default_factory=dict)
+    stop: StopPolicy = StopPolicy()
+    timeout_s: float | None = None
+    concurrency: int | None = None
+    priority: int = 0
+    tags: tuple[str, ...] = ()
+    executor: str = "local"
+
+
+class ProcessRef(Struct, frozen=True):
+    """Identity of a process that survives pid reuse.
+
+    `start_ticks` is field 22 of /proc/PID/stat (proc_pid_stat(5)), in clock ticks since boot.
+    """
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+
+
+class StopCause(enum.StrEnum):
+    """What made us stop a run."""
+
+    CANCEL = "cancel"
+    TIMEOUT = "timeout"
+    SHUTDOWN = "shutdown"
+
+
+class StopRequest(Struct, frozen=True):
+    """A wish that a run ends: how (`policy`; `force` skips to SIGKILL), why, and who asked."""
+
+    cause: StopCause
+    policy: StopPolicy
+    by: Actor
+    force: bool = False
+
+
+class StopStep(Struct, frozen=True):
+    """One thing done to stop a run: `signal` sent to `target` at `at`.
+
+    `target` is `group PGID`. `pids` are the members seen when it was sent.
+    `result` is `sent` or `no such process`.
+    """
+
+    at: datetime
+    signal: str
+    target: str
+    pids: tuple[int, ...] = ()
+    result: str = "sent"
+
+
+class StopReceipt(Struct, frozen=True, kw_only=True):
+    """What a stop did, in order: who asked, each signal, and what was left after it all."""
+
+    cause: StopCause
+    requested_at: datetime
+    requested_by: Actor
+    steps: tuple[StopStep, ...] = ()
+    escalated: bool = False
+    survivors: tuple[int, ...] = ()
+
+
+class DeadlineKind(enum.StrEnum):
+    """What happens when a deadline passes."""
+
+    TIMEOUT = "timeout"
+    KILL = "kill"
+
+
+class Deadline(Struct, frozen=True):
+    """A time by which something must have happened, kept as data so that a restart resumes it."""
+
+    kind: DeadlineKind
+    at: Moment
+
+
+class Usage(Struct, frozen=True):
+    """CPU time of the run's main process and the descendants it reaped (wait4(2)), in seconds."""
+
+    user_s: float
+    system_s: float
+
+
+# --- outcomes: how an execution went, as its executor saw it -------------------------------------
+
+
+class Exited(Struct, frozen=True, kw_only=True, tag="exited"):
+    """The program ran and ended, by `exit_code` or by `signal` (a name such as `KILL`).
+
+    `stopped` says why we had sent it a signal before it ended, None if we had not.
+    `output_complete` is False if a descendant still held the output when we stopped waiting;
+    `killed` names the processes (pids) that were left in its group and were killed.
+    """
+
+    exit_code: int | None = None
+    signal: str | None = None
+    stopped: StopCause | None = None
+    output_complete: bool = True
+    killed: tuple[int, ...] = ()
+    usage: Usage | None = None
+
+
+class NotStarted(Struct, frozen=True, kw_only=True, tag="not_started"):
+    """The program never ran: `message` says why and what was missing.
+
+    `stopped` is set if it did not start because a stop came first.
+    """
+
+    message: str
+    stopped: StopCause | None = None
+
+
+class Lost(Struct, frozen=True, kw_only=True, tag="lost"):
+    """Nobody saw how it ended. `killed` are the pids found to be left of it, now killed."""
+
+    message: str
+    killed: tuple[int, ...] = ()
+    unattributed: tuple[int, ...] = ()
+
+
+class Crashed(Struct, frozen=True, kw_only=True, tag="crashed"):
+    """A bug of ours ended the execution; `message` is the exception in one line."""
+
+    message: str
+
+
+Outcome = Exited | NotStarted | Lost | Crashed
+
+
+# --- events: facts about a run, the journal's content --------------------------------------------
+
+
+class Submitted(Struct, frozen=True, tag="submitted"):
+    """The run was accepted. The first event of every run."""
+
+    spec: RunSpec
+
+
+class Dispatched(Struct, frozen=True, tag="dispatched"):
+    """It was given to its executor, which may now create a process for it."""
+
+    executor: str
+
+
+class Requeued(Struct, frozen=True, tag="requeued"):
+    """It was found dispatched but never started, so it waits again."""
+
+    message: str
+
+
+class Started(Struct, frozen=True, tag="started"):
+    """A process exists for it, known by `process`; the program runs from here on."""
+
+    process: ProcessRef | None
+    deadlines: tuple[Deadline, ...] = ()
+
+
+class StopRequested(Struct, frozen=True, tag="stop_requested"):
+    """Somebody or something wants it to end: a cancel, a time limit, our own shutdown."""
+
+    request: StopRequest
+
+
+class Signalled(Struct, frozen=True, tag="signalled"):
+    """A signal was sent to it. `stopping` is False for a signal that is no part of a stop."""
+
+    step: StopStep
+    stopping: bool
+    deadlines: tuple[Deadline, ...] = ()
+
+
+class ProgramExited(Struct, frozen=True, tag="program_exited"):
+    """The program ended but its output is still open, held by a descendant."""
+
+    exit_code: int | None
+    signal: str | None
+
+
+class Succeeded(Struct, frozen=True, kw_only=True, tag="succeeded"):
+    """It ended with exit code 0."""
+
+    outcome: Outcome
+    log_size: int = 0
+
+
+class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
+    """It ended otherwise, or never started, or was lost."""
+
+    reason: Reason
+    message: str
+    outcome: Outcome
+    log_size: int = 0
+
+
+class Cancelled(Struct, frozen=True, kw_only=True, tag="cancelled"):
+    """It ended after a stop of ours, or a stop kept it from starting."""
+
+    message: str
+    outcome: Outcome | None = None
+    log_size: int = 0
+
+
+Event = (
+    Submitted
+    | Dispatched
+    | Requeued
+    | Started
+    | StopRequested
+    | Signalled
+    | ProgramExited
+    | Succeeded
+    | Failed
+    | Cancelled
+)
+
+
+class Entry(Struct, frozen=True):
+    """An event as it is recorded: when, who caused it, and for which run."""
+
+    run_id: str
+    at: Moment
+    by: Actor
+    event: Event
+
+
+class Run(Struct, frozen=True, kw_only=True):
+    """One execution, as its events have made it. Never changes once it has ended.
+
+    `seq` orders runs by creation. `exit_code` and `signal` are as the kernel told them.
+    """
+
+    id: str
+    seq: int
+    spec: RunSpec
+    status: Status
+    created_at: datetime
+    created_by: Actor
+    attempt: int = 1
+    retry_of: str | None = None
+    dispatched_at: datetime | None = None
+    started_at: datetime | None = None
+    cancel_requested_at: datetime | None = None
+    exited_at: datetime | None = None
+    ended_at: datetime | None = None
+    duration_s: float | None = None
+    started_mono_ns: int | None = None
+    process: ProcessRef | None = None
+    deadlines: tuple[Deadline, ...] = ()
+    exit_code: int | None = None
+    signal: str | None = None
+    reason: Reason | None = None
+    message: str = ""
+    stop: StopReceipt | None = None
+    output_complete: bool | None = None
+    killed: tuple[int, ...] = ()
+    usage: Usage | None = None
+    log_size: int | None = None

@@ -1,0 +1,226 @@
+"""What is said over HTTP: requests, responses and problems, shared by the server and the client.
+
+Requests refuse unknown fields, so that a misspelt one is an error and not a surprise. Responses
+are the model's own values where these can be shown as they are.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from msgspec import UNSET, Struct, UnsetType, field
+
+from supervisor.model import (
+    Actor,
+    Entry,
+    Param,
+    ParamValue,
+    ProcessRef,
+    Reason,
+    Run,
+    Status,
+    StopPolicy,
+    StopReceipt,
+    Usage,
+)
+
+RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+
+
+class StopWish(Struct, frozen=True, forbid_unknown_fields=True):
+    """How to stop, as a request says it; what is left out is as the job says.
+
+    `signal` is a name such as `TERM` (or `SIGTERM`); `grace` is a duration such as `"30s"`.
+    """
+
+    signal: str | None = None
+    grace: str | float | None = None
+
+
+class SubmitRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /runs`: a job by name with its parameters, or a command (or shell line) of its own.
+
+    `id` makes the request idempotent: the same request again returns the same run.
+    """
+
+    id: str | None = None
+    job: str | None = None
+    params: dict[str, ParamValue] = field(default_factory=dict)
+    command: tuple[str, ...] | None = None
+    shell: str | None = None
+    cwd: str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    timeout: str | float | None = None
+    stop: StopWish | None = None
+    priority: int | None = None
+    tags: tuple[str, ...] = ()
+
+
+class CancelRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /runs/{id}/cancel`: all optional; `force` kills at once."""
+
+    signal: str | None = None
+    grace: str | float | None = None
+    force: bool = False
+
+
+class SignalRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /runs/{id}/signal`: one signal by name, such as `HUP`; no change of status."""
+
+    signal: str
+
+
+class LogInfo(Struct, frozen=True):
+    """A run's log: `size` in bytes ever captured, `oldest` the first offset still kept."""
+
+    size: int
+    oldest: int
+
+
+class RunSpecView(Struct, frozen=True, kw_only=True):
+    """What a run executes, as shown."""
+
+    command: tuple[str, ...]
+    shell: str | None
+    cwd: str
+    env: dict[str, str]
+    params: dict[str, ParamValue]
+    stop: StopPolicy
+    timeout_s: float | None
+    concurrency: int | None
+    executor: str
+
+
+class RunView(Struct, frozen=True, kw_only=True):
+    """A run as the API shows it. Times are RFC 3339 in UTC; absent facts are null."""
+
+    id: str
+    job: str | None
+    status: Status
+    reason: Reason | None
+    message: str
+    exit_code: int | None
+    signal: str | None
+    created_at: datetime
+    created_by: Actor
+    dispatched_at: datetime | None
+    started_at: datetime | None
+    cancel_requested_at: datetime | None
+    exited_at: datetime | None
+    ended_at: datetime | None
+    duration_s: float | None
+    attempt: int
+    retry_of: str | None
+    priority: int
+    tags: tuple[str, ...]
+    pid: int | None
+    process: ProcessRef | None
+    spec: RunSpecView
+    stop: StopReceipt | None
+    output_complete: bool | None
+    killed: tuple[int, ...]
+    usage: Usage | None
+    log: LogInfo
+
+
+def show_run(run: Run, log: LogInfo) -> RunView:
+    """The run as the API shows it."""
+    spec = run.spec
+    return RunView(
+        id=run.id,
+        job=spec.job,
+        status=run.status,
+        reason=run.reason,
+        message=run.message,
+        exit_code=run.exit_code,
+        signal=run.signal,
+        created_at=run.created_at,
+        created_by=run.created_by,
+        dispatched_at=run.dispatched_at,
+        started_at=run.started_at,
+        cancel_requested_at=run.cancel_requested_at,
+        exited_at=run.exited_at,
+        ended_at=run.ended_at,
+        duration_s=run.duration_s,
+        attempt=run.attempt,
+        retry_of=run.retry_of,
+        priority=spec.priority,
+        tags=spec.tags,
+        pid=run.process.pid if run.process else None,
+        process=run.process,
+        spec=RunSpecView(
+            command=spec.argv,
+            shell=spec.shell,
+            cwd=spec.cwd,
+            env=spec.env,
+            params=spec.params,
+            stop=spec.stop,
+            timeout_s=spec.timeout_s,
+            concurrency=spec.concurrency,
+            executor=spec.executor,
+        ),
+        stop=run.stop,
+        output_complete=run.output_complete,
+        killed=run.killed,
+        usage=run.usage,
+        log=log,
+    )
+
+
+class RunList(Struct, frozen=True):
+    """`GET /runs`: newest first. `next` is the `before` of the next page, null on the last."""
+
+    runs: tuple[RunView, ...]
+    next: str | None
+
+
+class EventView(Struct, frozen=True, kw_only=True):
+    """An event as stored: `seq` counts all events, `run_seq` those of this run from 1."""
+
+    seq: int
+    run_seq: int
+    version: int
+    entry: Entry
+
+
+class EventList(Struct, frozen=True):
+    """`GET /runs/{id}/events`: oldest first."""
+
+    events: tuple[EventView, ...]
+
+
+class JobView(Struct, frozen=True, kw_only=True):
+    """A job as the API shows it, with its last run if it ever ran."""
+
+    name: str
+    description: str
+    command: tuple[str, ...] | None
+    shell: str | None
+    cwd: str
+    params: dict[str, Param]
+    stop: StopPolicy
+    timeout_s: float | None
+    concurrency: int | None
+    priority: int
+    autostart: bool
+    tags: tuple[str, ...]
+    last_run: RunView | None
+
+
+class JobList(Struct, frozen=True):
+    """`GET /jobs`, in the order of jobs.toml."""
+
+    jobs: tuple[JobView, ...]
+
+
+class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An error as RFC 9457 has it. `code` is stable; `field` names the input at fault."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str = ""
+    field: str | UnsetType = UNSET
+    scope: str | UnsetType = UNSET
+    run: RunView | UnsetType = UNSET
