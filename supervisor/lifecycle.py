@@ -179,6 +179,7 @@ def _ended(run: Run, entry: Entry, outcome: Outcome | None, *, log_size: int) ->
                 signal=outcome.signal,
                 output_complete=outcome.output_complete,
                 killed=outcome.killed,
+                survivors=outcome.survivors,
                 usage=outcome.usage,
             )
         case Lost():
