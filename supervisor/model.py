@@ -406,3 +406,28 @@ class Run(Struct, frozen=True, kw_only=True):
     survivors: tuple[int, ...] = ()
     usage: Usage | None = None
     log_size: int | None = None
+
+
+# --- asking for runs ---------------------------------------------------------------------------
+
+
+class RunQuery(Struct, frozen=True, kw_only=True):
+    """Which runs to list; all conditions that are given hold together.
+
+    `status` is any of those named, `text` stands in the run's id, job or command whatever its
+    case, `limit` is 1 to 1000, and `before` is a `seq`, itself not included.
+    """
+
+    status: tuple[Status, ...] = ()
+    job: str | None = None
+    tag: str | None = None
+    text: str | None = None
+    limit: int = 50
+    before: int | None = None
+
+
+class RunPage(Struct, frozen=True):
+    """Runs, newest first. `before` is where the next page starts, None on the last page."""
+
+    runs: tuple[Run, ...]
+    before: int | None
