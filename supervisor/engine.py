@@ -250,7 +250,7 @@ class Engine:
         """What `carry` made of it. A bug of ours fails this run and no other."""
         try:
             return await carry(live.run, console)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - the one place where bugs are contained
             _log.exception("run %s: its execution failed", live.run.id)
             return Crashed(message=f"a bug in Runwire: {type(exc).__name__}: {exc}")
 

@@ -69,9 +69,7 @@ class IndexFile:
         return self._near
 
     def _record(self, number: int) -> Record:
-        found = logindex.parse_records(
-            self._pread(logindex.position(number), logindex.RECORD_SIZE)
-        )
+        found = logindex.parse_records(self._pread(logindex.position(number), logindex.RECORD_SIZE))
         return found[0] if found else Record(0, 0, 0)
 
     def _block(self, number: int) -> list[Record]:

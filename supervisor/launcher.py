@@ -14,9 +14,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import trio
 from msgspec import Struct
@@ -26,7 +27,10 @@ from supervisor.errors import LaunchError
 from supervisor.model import ProcessRef, Usage
 from supervisor.tree import Leader
 
-_ENVIRONMENT_TOO_LARGE = "its command and environment are larger than the system allows"
+_BETTER_WORDS = {
+    errno.E2BIG: "its arguments and environment are larger than the system allows (E2BIG)",
+    errno.ENOEXEC: 'it is not a program, and no "#!" line names one (ENOEXEC)',
+}
 REPORT_LIMIT = 4096
 
 
@@ -51,10 +55,8 @@ class GatedProcess(Leader):
 
     def open_gate(self) -> None:
         """Let it run. Call once, after its start is on disk."""
-        try:
+        with suppress(BrokenPipeError):  # Somebody killed it as it waited; its end will tell.
             os.write(self._gate, b"g")
-        except BrokenPipeError:
-            pass  # Somebody killed it while it waited; its end will tell.
         self.close_gate()
 
     def close_gate(self) -> None:
@@ -99,12 +101,15 @@ class GatedProcess(Leader):
         report = os.read(self._report, REPORT_LIMIT)
         return _describe_failure(json.loads(report), request) if report else None
 
-    def __enter__(self) -> GatedProcess:
+    def __enter__(self) -> Self:
         """Close with `with`."""
         return self
 
     def __exit__(
-        self, _type: type[BaseException] | None, _exc: BaseException | None, _tb: TracebackType | None
+        self,
+        _type: type[BaseException] | None,
+        _exc: BaseException | None,
+        _tb: TracebackType | None,
     ) -> None:
         """Close the descriptors. A process still at its gate exits."""
         self.close_gate()
@@ -121,15 +126,11 @@ def _describe_failure(report: list[object], request: LaunchRequest) -> str:
     program = request.argv[0]
     if stage == "cwd":
         return f'cannot enter the working directory "{request.cwd}": {why}'
-    if code == errno.E2BIG:
-        return f'cannot execute "{program}": {_ENVIRONMENT_TOO_LARGE} (E2BIG)'
-    if code == errno.ENOEXEC:
-        return f'cannot execute "{program}": not a program, and no "#!" line names one (ENOEXEC)'
-    if stage == "interpreter":
-        return f'cannot execute "{program}": the interpreter in its "#!" line is missing (ENOENT)'
     if code == errno.ENOENT and "/" not in program:
         return f'cannot find the program "{program}" in PATH {request.env.get("PATH", os.defpath)}'
-    return f'cannot execute "{program}": {why}'
+    if stage == "interpreter":
+        why = 'the interpreter that its "#!" line names is missing (ENOENT)'
+    return f'cannot execute "{program}": {_BETTER_WORDS.get(code, why)}'
 
 
 class Launcher:
@@ -141,9 +142,7 @@ class Launcher:
         self._channel: trio.socket.SocketType | None = None
         self._turn = trio.Lock()
 
-    async def launch(
-        self, request: LaunchRequest, stdio: tuple[int, int, int]
-    ) -> GatedProcess:
+    async def launch(self, request: LaunchRequest, stdio: tuple[int, int, int]) -> GatedProcess:
         """A new process for `request`, waiting at its gate, with `stdio` as descriptors 0 to 2.
 
         Raises LaunchError if there can be no process: no descriptors, no memory, no launcher.
@@ -162,7 +161,7 @@ class Launcher:
                 pidfd = os.pidfd_open(pid)
             except OSError as exc:
                 os.close(gate)
-                os.waitpid(pid, 0)
+                os.waitpid(pid, 0)  # noqa: ASYNC222 - its gate has closed: it exits at once
                 raise LaunchError(f"cannot open a pidfd: {exc.strerror}") from exc
             undo.pop_all()
             os.close(gate_read)
@@ -195,7 +194,7 @@ class Launcher:
             with theirs:
                 program = str(Path(launcher_child.__file__))
                 try:
-                    self._process = subprocess.Popen(  # noqa: S603 - our own file
+                    self._process = subprocess.Popen(
                         [sys.executable, "-I", "-S", "-E", program, str(theirs.fileno())],
                         pass_fds=(theirs.fileno(),),
                         stdin=subprocess.DEVNULL,
@@ -203,7 +202,7 @@ class Launcher:
                 except OSError as exc:
                     ours.close()
                     raise LaunchError(f"cannot start the launcher: {exc.strerror}") from exc
-            ours.setblocking(False)
+            ours.setblocking(False)  # noqa: FBT003 - the standard library's form
             self._channel = trio.socket.from_stdlib_socket(ours)
         return self._channel
 
@@ -226,9 +225,11 @@ def _pipe(undo: ExitStack) -> tuple[int, int]:
 
 
 async def _send_fds(channel: trio.socket.SocketType, head: bytes, fds: Sequence[int]) -> None:
-    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, b"".join(
-        launcher_child.LENGTH.pack(fd) for fd in fds
-    ))
+    rights = (
+        socket.SOL_SOCKET,
+        socket.SCM_RIGHTS,
+        b"".join(launcher_child.LENGTH.pack(fd) for fd in fds),
+    )
     # Four bytes either fit or do not: a partial send cannot happen here.
     await channel.sendmsg([head], [rights])
 

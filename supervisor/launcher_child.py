@@ -18,6 +18,7 @@ Report, only if the start fails: JSON [stage, errno], stage being "cwd", "progra
 
 from __future__ import annotations
 
+import array
 import ctypes
 import gc
 import json
@@ -26,6 +27,7 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from typing import NoReturn
 
 LENGTH = struct.Struct("=i")
@@ -45,9 +47,7 @@ def main() -> None:
     channel.set_inheritable(False)
     clone = _clone_parent()
     while True:
-        head, fds, _flags, _address = socket.recv_fds(
-            channel, LENGTH.size, DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-        )
+        head, fds = _receive(channel)
         if len(head) < LENGTH.size:
             return
         request = _read_exactly(channel, LENGTH.unpack(head)[0])
@@ -59,7 +59,7 @@ def main() -> None:
         channel.sendall(LENGTH.pack(answer))
 
 
-def _clone_parent():  # type: ignore[no-untyped-def]  # a closure over ctypes objects
+def _clone_parent() -> Callable[[], int]:
     """A function like fork(2) that makes siblings: pid to the caller, 0 to the new process."""
     number = _SYS_CLONE[os.uname().machine]
     libc = ctypes.PyDLL(None, use_errno=True)
@@ -69,9 +69,23 @@ def _clone_parent():  # type: ignore[no-untyped-def]  # a closure over ctypes ob
         pid = libc.syscall(
             ctypes.c_long(number), ctypes.c_long(_CLONE_PARENT | signal.SIGCHLD), 0, 0, 0, 0
         )
-        return pid if pid >= 0 else -ctypes.get_errno()
+        return int(pid) if pid >= 0 else -ctypes.get_errno()
 
     return clone
+
+
+def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
+    """The head of the next request and its descriptors, closed on exec from the start.
+
+    socket.recv_fds would not do: it drops the flag.
+    """
+    fds = array.array("i")
+    head, ancillary, _flags, _address = channel.recvmsg(
+        LENGTH.size, socket.CMSG_SPACE(DESCRIPTORS * fds.itemsize), socket.MSG_CMSG_CLOEXEC
+    )
+    for _level, _type, data in ancillary:
+        fds.frombytes(data)
+    return head, list(fds)
 
 
 def _read_exactly(channel: socket.socket, size: int) -> bytes:
@@ -107,11 +121,11 @@ def _become(request: dict[str, object], fds: list[int]) -> NoReturn:
             os.execvpe(argv[0], argv, env)
         except FileNotFoundError:
             # The file is there, so what is missing is the interpreter its first line names.
-            stage = "interpreter" if b"/" in argv[0] and os.path.exists(argv[0]) else "program"
+            stage = "interpreter" if b"/" in argv[0] and os.access(argv[0], os.F_OK) else "program"
             raise
     except OSError as exc:
         os.write(report, json.dumps([stage, exc.errno]).encode())
-    except BaseException as exc:
+    except BaseException as exc:  # noqa: BLE001 - it must not go on as a second launcher
         os.write(report, json.dumps([stage, 0, repr(exc)]).encode())
     os._exit(NEVER_STARTED)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from supervisor.live import LiveRun
 from supervisor.logfile import LogReader
@@ -37,12 +38,15 @@ class LogView:
         """Let go of the files."""
         self.reader.close()
 
-    def __enter__(self) -> LogView:
+    def __enter__(self) -> Self:
         """Itself."""
         return self
 
     def __exit__(
-        self, _type: type[BaseException] | None, _exc: BaseException | None, _tb: TracebackType | None
+        self,
+        _type: type[BaseException] | None,
+        _exc: BaseException | None,
+        _tb: TracebackType | None,
     ) -> None:
         """Close."""
         self.close()

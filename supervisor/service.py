@@ -200,7 +200,13 @@ class Jobs(msgspec.Struct, frozen=True):
 
 @asynccontextmanager
 async def open_supervisor(
-    *, journal: Journal, executor: Executor, state: StateDir, jobs: Jobs, limits: Limits
+    *,
+    journal: Journal,
+    executor: Executor,
+    state: StateDir,
+    jobs: Jobs,
+    limits: Limits,
+    log_sync_s: float = 1.0,
 ) -> AsyncIterator[Supervisor]:
     """The engine at work: what an earlier server left is taken up before this yields.
 
@@ -212,7 +218,7 @@ async def open_supervisor(
             journal=journal, executor=executor, state=state, limits=limits, nursery=nursery
         )
         await engine.recover()
-        nursery.start_soon(engine.keep_logs_synced, state.log_sync_s)
+        nursery.start_soon(engine.keep_logs_synced, log_sync_s)
         yield Supervisor(
             engine=engine, journal=journal, executor=executor, logs=state.logs, jobs=jobs
         )

@@ -12,8 +12,6 @@ import errno
 import os
 import signal as signals
 
-import trio
-
 from supervisor import clock, procfs
 from supervisor.model import ProcessRef, StopStep
 

@@ -44,6 +44,8 @@ from supervisor.model import (
 _KILL = "KILL"
 _KILL_WAIT_S = 5.0
 """How long killed processes may take to vanish before they are named as survivors."""
+_PROMPT_S = 0.05
+"""Output that ends within this time of the program ended with it; later, that is news."""
 _SETTLE_S = 1.0
 """How long the end of output may take once everybody who could hold it was killed."""
 
@@ -76,15 +78,15 @@ class LocalExecutor:
             owned.enter_context(child)
             output.close_writers()
             try:
-                timeout = _deadlines(DeadlineKind.TIMEOUT, run.spec.timeout_s)
+                time_limit = _deadlines(DeadlineKind.TIMEOUT, run.spec.timeout_s)
                 if console.stop.request is None:
-                    await console.record(Started(child.ref, timeout))
+                    await console.record(Started(child.ref, time_limit))
                 if console.stop.request is not None:
                     return await _send_home(child, console.stop.request.cause)
                 child.open_gate()
                 self._live[run.id] = child
                 watch = _Watch(child, console, output, run.spec.stop)
-                exited = await watch.attend(timeout, self._drain_s)
+                exited = await watch.attend(time_limit, self._drain_s)
                 failure = child.start_failure(request)
                 return exited if failure is None else NotStarted(message=failure)
             finally:
@@ -133,17 +135,17 @@ class _Watch:
         self._stop_done = trio.Event()
         self._timer = trio.CancelScope()
 
-    async def attend(self, timeout: tuple[Deadline, ...], drain_s: float) -> Exited:
+    async def attend(self, time_limit: tuple[Deadline, ...], drain_s: float) -> Exited:
         """See it through: capture, stop when asked or out of time, drain, and clear up."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._output.capture, self._console)
             nursery.start_soon(self._stop_when_asked)
-            nursery.start_soon(self._ask_stop_in_time, timeout)
+            nursery.start_soon(self._ask_stop_in_time, time_limit)
             await self._child.wait_exited()
             self._timer.cancel()
             if self._stopped is not None:
                 await self._stop_done.wait()
-            elif not self._output.ended.is_set():
+            else:
                 await self._drain(drain_s)
             code, usage = self._child.reap()
             killed, survivors = await self._kill_rest()
@@ -159,9 +161,9 @@ class _Watch:
             usage=usage,
         )
 
-    async def _ask_stop_in_time(self, timeout: tuple[Deadline, ...]) -> None:
+    async def _ask_stop_in_time(self, time_limit: tuple[Deadline, ...]) -> None:
         with self._timer:
-            for deadline in timeout:
+            for deadline in time_limit:
                 await trio.sleep(max(0.0, clock.seconds_until(deadline.at)))
                 self._console.ask_stop(StopRequest(StopCause.TIMEOUT, self._policy, by=SYSTEM))
 
@@ -194,7 +196,10 @@ class _Watch:
         self._console.note(Signalled(step, stopping=True, deadlines=deadlines))
 
     async def _drain(self, drain_s: float) -> None:
-        """The program has ended but its output is open: wait a while, or until a stop is asked."""
+        """The program has ended: wait a while for its output to end, or until a stop is asked."""
+        with trio.move_on_after(_PROMPT_S):
+            await self._output.ended.wait()
+            return
         code = self._child.peek_status()
         self._console.note(ProgramExited(code if code >= 0 else None, _signal_name(code)))
         async with trio.open_nursery() as nursery:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from types import TracebackType
+from typing import Self
 
 import trio
 
@@ -25,7 +26,7 @@ class OutputPipes:
         self._null = -1
         self._owned = ExitStack()
 
-    def __enter__(self) -> OutputPipes:
+    def __enter__(self) -> Self:
         """Make the pipes. Raises LaunchError if there are no descriptors left."""
         with ExitStack() as undo:
             try:
@@ -63,7 +64,10 @@ class OutputPipes:
             os.close(writer)
 
     def __exit__(
-        self, _type: type[BaseException] | None, _exc: BaseException | None, _tb: TracebackType | None
+        self,
+        _type: type[BaseException] | None,
+        _exc: BaseException | None,
+        _tb: TracebackType | None,
     ) -> None:
         """Close every descriptor that is still open."""
         self._owned.close()
