@@ -31,7 +31,7 @@ def test_command(arguments: list[str]) -> int:
     setup(development=True)
     if options.all:
         suites.prepare_all()
-    become(_pytest(*pytest_arguments, everything=options.all))
+    become(pytest_command(*pytest_arguments, everything=options.all))
 
 
 def check_command(arguments: list[str]) -> int:
@@ -64,7 +64,8 @@ def bench_command(arguments: list[str]) -> int:
     become([PYTHON, "-m", "bench", *arguments])
 
 
-def _pytest(*arguments: str, everything: bool) -> list[str | Path]:
+def pytest_command(*arguments: str, everything: bool) -> list[str | Path]:
+    """The command that runs the tests; everything: those that need more as well."""
     # An empty -m takes back the selection in pyproject.toml.
     return [PYTHON, "-m", "pytest", *(["-m", ""] if everything else []), *arguments]
 
@@ -95,10 +96,10 @@ CHECKS: dict[str, list[str | Path]] = {
     "style": [BIN / "ruff", "check"],
     "format": [BIN / "ruff", "format", "--check"],
     "types": [BIN / "mypy"],
-    "imports": [BIN / "lint-imports"],
+    "imports": [BIN / "lint-imports", "--no-logo"],
     "links": [PYTHON, "-m", "tools.links"],
     "vendored files": [PYTHON, "-m", "tools.vendored"],
-    "tests": _pytest(everything=True),
+    "tests": pytest_command(everything=True),
 }
 
 

@@ -6,6 +6,8 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
+
 from supervisor.errors import BadValue, NoSuchRun
 from supervisor.journal import codec
 from supervisor.model import Actor, Entry, Moment, Run, RunPage, RunQuery, Status
@@ -124,40 +126,50 @@ def _page(query: RunQuery, limit: int) -> tuple[str, list[Value]]:
     filters, filter_values = _filters(query)
     arms: list[str] = []
     values: list[Value] = []
-    for walk, walk_values in _walks(query):
+    for walk in _walks(query):
         arms.append(
-            f"SELECT * FROM (SELECT runs.seq AS seq FROM {walk} AND runs.seq < ? {filters} "  # noqa: S608 - built of constants
-            "ORDER BY runs.seq DESC LIMIT ?)"
+            f"SELECT * FROM (SELECT runs.seq FROM {walk.source} AND {walk.seq} < ? {filters} "  # noqa: S608 - built of constants
+            f"ORDER BY {walk.seq} DESC LIMIT ?)"
         )
-        values += [*walk_values, before, *filter_values, limit]
+        values += [*walk.values, before, *filter_values, limit]
     return " UNION ALL ".join(arms), values
 
 
-def _walks(query: RunQuery) -> list[tuple[str, list[Value]]]:
+class _Walk(Struct, frozen=True):
+    """A way through the runs: `source` is SQL up to a first condition, `seq` what it orders by."""
+
+    source: str
+    values: tuple[str, ...] = ()
+    seq: str = "runs.seq"
+
+
+def _walks(query: RunQuery) -> list[_Walk]:
     if query.tag is not None:
         tagged = "run_tags CROSS JOIN runs ON runs.seq = run_tags.run WHERE run_tags.tag = ?"
-        return [(tagged, [_text(query.tag)])]
+        return [_Walk(tagged, (_text(query.tag),), seq="run_tags.run")]
     if query.job is not None:
-        return [("runs INDEXED BY runs_by_job WHERE runs.job = ?", [_text(query.job)])]
+        return [_Walk("runs INDEXED BY runs_by_job WHERE runs.job = ?", (_text(query.job),))]
+    if query.text:
+        return [_Walk("runs INDEXED BY runs_by_text WHERE TRUE")]
     if query.status:
         by_status = "runs INDEXED BY runs_by_status WHERE runs.status = ?"
-        return [(by_status, [status.value]) for status in dict.fromkeys(query.status)]
-    return [("runs NOT INDEXED WHERE TRUE", [])]
+        return [_Walk(by_status, (status.value,)) for status in dict.fromkeys(query.status)]
+    return [_Walk("runs NOT INDEXED WHERE TRUE")]
 
 
 def _filters(query: RunQuery) -> tuple[str, list[Value]]:
-    """Every condition again, for those that the walk does not see to."""
+    """Every condition but the tag, again, for those that the walk does not see to."""
     sql = ""
     values: list[Value] = []
+    if query.text:
+        sql += "AND instr(runs.search, ?) "
+        values.append(_text(query.text).casefold())
     if query.job is not None:
         sql += "AND runs.job = ? "
         values.append(_text(query.job))
     if query.status:
         sql += f"AND runs.status IN ({', '.join('?' * len(query.status))}) "
         values += [status.value for status in query.status]
-    if query.text:
-        sql += "AND instr(runs.search, ?) "
-        values.append(_text(query.text).casefold())
     return sql, values
 
 

@@ -30,6 +30,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX runs_by_status ON runs (status, seq)",
         "CREATE INDEX runs_by_job ON runs (job, seq, status) WHERE job IS NOT NULL",
+        # Holds the text apart from the long rows, so that a search reads little.
+        "CREATE INDEX runs_by_text ON runs (seq, search)",
         """
         CREATE TABLE run_tags (
             tag TEXT NOT NULL,
