@@ -198,6 +198,8 @@ class Launcher:
                         [sys.executable, "-I", "-S", "-E", program, str(theirs.fileno())],
                         pass_fds=(theirs.fileno(),),
                         stdin=subprocess.DEVNULL,
+                        # A Ctrl-C in the server's terminal is for the server alone.
+                        start_new_session=True,
                     )
                 except OSError as exc:
                     ours.close()

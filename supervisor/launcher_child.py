@@ -42,7 +42,6 @@ _SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220, "loongarch64": 220, 
 def main() -> None:
     """Serve requests until the server closes the socket."""
     gc.disable()
-    os.setsid()
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
     clone = _clone_parent()
