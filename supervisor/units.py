@@ -61,7 +61,7 @@ def _text_seconds(text: str, field: str | None) -> float:
     if not parts or _PART.sub("", text).strip() or not all(units):
         raise BadValue(f'"{text}" is not a duration: {_EXAMPLES}', field=field)
     if any(unit not in _SECONDS for unit in units):
-        raise BadValue(f'"{text}" is not a duration: {_respelt(parts)}', field=field)
+        raise BadValue(f'"{text}" is not a duration{_respelt(parts)}', field=field)
     order = list(_SECONDS)
     places = [order.index(unit) for unit in units]
     if places != sorted(set(places)):
@@ -73,9 +73,9 @@ def _respelt(parts: list[tuple[str, str]]) -> str:
     """How to write what was meant, if that can be told: `10 minutes` is `"10m"`."""
     units = [_UNIT_OF.get(unit.lower()) for _, unit in parts]
     if not all(units):
-        return _EXAMPLES
+        return f": {_EXAMPLES}"
     text = "".join(f"{number}{unit}" for (number, _), unit in zip(parts, units, strict=True))
-    return f'did you mean "{text}"?'
+    return f'; did you mean "{text}"?'
 
 
 def show_duration(seconds: float) -> str:
@@ -97,12 +97,12 @@ def parse_size(value: object, *, field: str | None = None) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise BadValue(f"must be a size: {wanted}", field=field)
     if isinstance(value, int):
-        size = value
+        size: float = value
     else:
         match = _SIZE.fullmatch(value.strip())
         if match is None:
             raise BadValue(f'"{value}" is not a size: {wanted}', field=field)
-        size = int(float(match[1]) * _BYTES[match[2].upper()])
+        size = float(match[1]) * _BYTES[match[2].upper()]
     if not 0 <= size < 2**63:
         raise BadValue(f"{_shown(value)} is out of range for a size in bytes", field=field)
-    return size
+    return int(size)
