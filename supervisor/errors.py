@@ -22,7 +22,9 @@ RunwireError                     never raised directly
 ├── StateDirError                the state directory is in use, newer than us, or not writable
 ├── ListenError                  the address or socket to listen on is in use or cannot be had
 ├── IllegalTransition            an event that the lifecycle does not allow now
-└── LaunchError                  a run could not be launched (no launcher, no descriptors left)
+├── LaunchError                  a run could not be launched (no launcher, no descriptors left)
+├── ServerUnreachable            seen from a client: nobody answers at the server's address
+└── ProtocolError                the other side of a connection said what the protocol does not have
 ```
 
 Each class has a stable `code`, which is what other programs may rely on; the message is for people.
@@ -183,3 +185,15 @@ class LaunchError(RunwireError):
     """A run could not be launched, for a reason that lies with the machine or with Runwire."""
 
     code = "launch_error"
+
+
+class ServerUnreachable(RunwireError):
+    """Nobody answers at the server's address, or the connection broke before the answer came."""
+
+    code = "server_unreachable"
+
+
+class ProtocolError(RunwireError):
+    """The other side of a connection sent something that the protocol does not have."""
+
+    code = "protocol_error"

@@ -147,9 +147,7 @@ def _signalled(run: Run, _entry: Entry, event: Signalled) -> Run:
 
 
 def _program_exited(run: Run, entry: Entry, event: ProgramExited) -> Run:
-    return _replace(
-        run, exited_at=entry.at.wall, exit_code=event.exit_code, signal=event.signal
-    )
+    return _replace(run, exited_at=entry.at.wall, exit_code=event.exit_code, signal=event.signal)
 
 
 def _succeeded(run: Run, entry: Entry, event: Succeeded) -> Run:
@@ -179,11 +177,15 @@ def _ended(run: Run, entry: Entry, outcome: Outcome | None, *, log_size: int) ->
                 signal=outcome.signal,
                 output_complete=outcome.output_complete,
                 killed=outcome.killed,
+                survivors=outcome.survivors,
                 usage=outcome.usage,
             )
         case Lost():
             # Nobody saw how it ended, so nothing is claimed about its length or its output.
             return _replace(ended, killed=outcome.killed, duration_s=None, output_complete=False)
+        case NotStarted():
+            # Its process exited, but the program never was: that code is none of its own.
+            return _replace(ended, exited_at=None, exit_code=None, signal=None)
         case _:
             return ended
 
@@ -203,7 +205,7 @@ _APPLY: Mapping[type, Callable[[Run, Entry, Any], Run]] = MappingProxyType(
 )
 
 
-def judge(outcome: Outcome, *, log_size: int) -> Event:
+def judge(outcome: Outcome, *, log_size: int) -> Event:  # noqa: PLR0911 - one line a case
     """The event that ends a run, from how its execution went."""
     match outcome:
         case Exited(stopped=StopCause.CANCEL | StopCause.SHUTDOWN):
@@ -217,9 +219,7 @@ def judge(outcome: Outcome, *, log_size: int) -> Event:
             return Succeeded(outcome=outcome, log_size=log_size)
         case Exited():
             reason = Reason.SIGNAL if outcome.signal else Reason.EXIT_CODE
-            return Failed(
-                reason=reason, message=_how(outcome), outcome=outcome, log_size=log_size
-            )
+            return Failed(reason=reason, message=_how(outcome), outcome=outcome, log_size=log_size)
         case NotStarted(stopped=None):
             return _failed_as(Reason.START_FAILED, outcome, log_size)
         case NotStarted():

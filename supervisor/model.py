@@ -199,14 +199,13 @@ class StopStep(Struct, frozen=True):
 
 
 class StopReceipt(Struct, frozen=True, kw_only=True):
-    """What a stop did, in order: who asked, each signal, and what was left after it all."""
+    """What a stop did, in order: who asked, and each signal; `escalated` if SIGKILL came last."""
 
     cause: StopCause
     requested_at: datetime
     requested_by: Actor
     steps: tuple[StopStep, ...] = ()
     escalated: bool = False
-    survivors: tuple[int, ...] = ()
 
 
 class DeadlineKind(enum.StrEnum):
@@ -238,7 +237,8 @@ class Exited(Struct, frozen=True, kw_only=True, tag="exited"):
 
     `stopped` says why we had sent it a signal before it ended, None if we had not.
     `output_complete` is False if a descendant still held the output when we stopped waiting;
-    `killed` names the processes (pids) that were left in its group and were killed.
+    `killed` names the processes (pids) that were left in its group and were killed, `survivors`
+    those that not even SIGKILL removed in time.
     """
 
     exit_code: int | None = None
@@ -246,6 +246,7 @@ class Exited(Struct, frozen=True, kw_only=True, tag="exited"):
     stopped: StopCause | None = None
     output_complete: bool = True
     killed: tuple[int, ...] = ()
+    survivors: tuple[int, ...] = ()
     usage: Usage | None = None
 
 
@@ -402,5 +403,31 @@ class Run(Struct, frozen=True, kw_only=True):
     stop: StopReceipt | None = None
     output_complete: bool | None = None
     killed: tuple[int, ...] = ()
+    survivors: tuple[int, ...] = ()
     usage: Usage | None = None
     log_size: int | None = None
+
+
+# --- asking for runs ---------------------------------------------------------------------------
+
+
+class RunQuery(Struct, frozen=True, kw_only=True):
+    """Which runs to list; all conditions that are given hold together.
+
+    `status` is any of those named, `text` stands in the run's id, job or command whatever its
+    case, `limit` is 1 to 1000, and `before` is a `seq`, itself not included.
+    """
+
+    status: tuple[Status, ...] = ()
+    job: str | None = None
+    tag: str | None = None
+    text: str | None = None
+    limit: int = 50
+    before: int | None = None
+
+
+class RunPage(Struct, frozen=True):
+    """Runs, newest first. `before` is where the next page starts, None on the last page."""
+
+    runs: tuple[Run, ...]
+    before: int | None

@@ -1,67 +1,226 @@
-"""The engine's facade: everything the web server and the command line can ask of it.
-
-Skeleton: signatures only, being filled in.
-"""
+"""The facade: everything the web server, and so every client, can ask of Runwire."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
 
-from msgspec import Struct
+import msgspec
+import trio
 
-from supervisor.logfile import LogReader
-from supervisor.model import Actor, Job, Run, Status
-from supervisor.pulse import Pulse
-from supervisor.wire import CancelRequest, EventView, SignalRequest, SubmitRequest
+from supervisor.engine import Engine
+from supervisor.errors import NoSuchJob, RunEnded, RunNotEnded, RunwireError, StorageUnavailable
+from supervisor.executors import Executor
+from supervisor.journal import Journal
+from supervisor.logfile import remove_log
+from supervisor.logview import LogView
+from supervisor.model import (
+    SYSTEM,
+    Actor,
+    Job,
+    Run,
+    RunPage,
+    RunQuery,
+    Signalled,
+    Status,
+    StopCause,
+    StopRequest,
+)
+from supervisor.queue import Limits
+from supervisor.resolve import override_stop, resolve_request
+from supervisor.signals import parse_signal
+from supervisor.statedir import StateDir
+from supervisor.wire import CancelRequest, EventView, LogInfo, SignalRequest, SubmitRequest
 
-
-class RunQuery(Struct, frozen=True, kw_only=True):
-    """Which runs to list; all conditions hold together. `before` is a `seq`, exclusive."""
-
-    status: tuple[Status, ...] = ()
-    job: str | None = None
-    tag: str | None = None
-    text: str | None = None
-    limit: int = 50
-    before: int | None = None
-
-
-class RunPage(Struct, frozen=True):
-    """Newest first. `before` is where the next page starts, None on the last page."""
-
-    runs: tuple[Run, ...]
-    before: int | None
-
-
-class LogView:
-    """A run's log for one viewer: read `reader` at your own offset, then wait on `changed`.
-
-    `complete` is True once no further byte can come. Look at `complete` before reading: if it was
-    True and the read then reached `reader.size`, that was everything.
-    `close()` when done (also a context manager).
-    """
-
-    reader: LogReader
-    changed: Pulse
-    complete: bool
+_CHECK_S = 2.0
+"""A journal that takes longer than this to answer is not ready."""
 
 
 class Supervisor:
-    """Submits, carries out, stops and tells of runs. All methods raise errors of supervisor.errors."""
+    """Made by `open_supervisor`. Every method raises errors of `supervisor.errors` only."""
 
-    changed: Pulse  # fires whenever any event was committed
+    def __init__(
+        self, *, engine: Engine, journal: Journal, executor: Executor, logs: Path, jobs: Jobs
+    ) -> None:
+        """Use `open_supervisor`."""
+        self.changed = engine.changed
+        """Fires after every commit of any event."""
+        self._engine = engine
+        self._journal = journal
+        self._executor = executor
+        self._logs = logs
+        self._jobs = jobs
 
-    async def submit(self, request: SubmitRequest, by: Actor) -> tuple[Run, bool]: ...  # (run, created now)
-    async def get(self, run_id: str) -> Run: ...  # NoSuchRun
-    async def list_runs(self, query: RunQuery) -> RunPage: ...
-    async def cancel(self, run_id: str, request: CancelRequest, by: Actor) -> Run: ...  # RunEnded; idempotent
-    async def signal(self, run_id: str, request: SignalRequest, by: Actor) -> Run: ...
-    async def retry(self, run_id: str, by: Actor) -> Run: ...
-    async def delete(self, run_id: str, by: Actor) -> None: ...  # RunNotEnded
-    async def events(self, run_id: str) -> Sequence[EventView]: ...
-    async def events_since(self, seq: int, limit: int) -> Sequence[EventView]: ...
-    def open_log(self, run: Run) -> LogView: ...
-    def jobs(self) -> Sequence[Job]: ...
-    def job(self, name: str) -> Job: ...  # NoSuchJob
-    async def last_runs(self) -> dict[str, Run]: ...  # newest run of each job, by job name
-    async def check_ready(self) -> Sequence[str]: ...  # what is wrong, empty when ready
+    async def submit(self, request: SubmitRequest, by: Actor) -> tuple[Run, bool]:
+        """Take a run in; it is on disk when this returns. The flag is False if it already was.
+
+        Raises BadRequest, BadValue or NoSuchJob for the request, RunIdTaken, ShuttingDown and
+        StorageUnavailable.
+        """
+        spec = resolve_request(request, self._jobs.by_name, cwd=self._jobs.cwd)
+        digest = hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
+        return await self._engine.create(spec, by, run_id=request.id, digest=digest)
+
+    async def retry(self, run_id: str, by: Actor) -> Run:
+        """A new run of an ended one's spec. Raises NoSuchRun, RunNotEnded, ShuttingDown."""
+        run = await self.get(run_id)
+        if not run.status.ended:
+            raise RunNotEnded(f"run {run_id} is {run.status}; only an ended run can be retried")
+        retry, _new = await self._engine.create(
+            run.spec, by, attempt=run.attempt + 1, retry_of=run.retry_of or run.id
+        )
+        return retry
+
+    async def cancel(self, run_id: str, request: CancelRequest, by: Actor) -> Run:
+        """Stop a run; what has begun is on disk when this returns. Asking again is harmless.
+
+        Raises NoSuchRun, BadValue for the signal or grace, RunEnded if it ended otherwise.
+        """
+        live = self._engine.live.get(run_id)
+        if live is not None and not live.posted.status.ended:
+            policy = override_stop(live.run.spec.stop, request)
+            await self._engine.stop(live, StopRequest(StopCause.CANCEL, policy, by, request.force))
+            return live.run
+        run = await self.wait_ended(run_id)
+        if run.status is not Status.CANCELLED:
+            raise RunEnded(f"run {run_id} has already {run.status}; there is nothing to cancel")
+        return run
+
+    async def signal(self, run_id: str, request: SignalRequest, by: Actor) -> Run:
+        """Send one signal to a running run. Raises NoSuchRun, BadValue, RunEnded."""
+        signal = parse_signal(request.signal, field="signal")
+        live = self._engine.live.get(run_id)
+        if live is None or live.posted.status is not Status.RUNNING:
+            run = await self.get(run_id)
+            raise RunEnded(f"run {run_id} is {run.status}, so there is nothing to signal")
+        step = await self._executor.signal(live.run, signal)
+        await self._engine.post(live, Signalled(step, stopping=False), by).committed.wait()
+        return live.run
+
+    async def delete(self, run_id: str, by: Actor) -> None:
+        """Forget an ended run and remove its log. Raises NoSuchRun, RunNotEnded."""
+        del by
+        if run_id in self._engine.live:
+            raise RunNotEnded(f"run {run_id} has not ended; cancel it first")
+        await self._journal.delete(run_id)
+        await trio.to_thread.run_sync(remove_log, self._logs, run_id)
+
+    async def get(self, run_id: str) -> Run:
+        """The run as it is on disk. Raises NoSuchRun."""
+        live = self._engine.live.get(run_id)
+        return live.run if live is not None else await self._journal.get(run_id)
+
+    async def wait_ended(self, run_id: str) -> Run:
+        """The run, once it has ended. Raises NoSuchRun."""
+        live = self._engine.live.get(run_id)
+        if live is not None:
+            await live.ended.wait()
+            return live.run
+        return await self._journal.get(run_id)
+
+    async def list_runs(self, query: RunQuery) -> RunPage:
+        """Runs that match, newest first."""
+        return await self._journal.list_runs(query)
+
+    async def events(self, run_id: str) -> Sequence[EventView]:
+        """Everything that happened to the run, oldest first. Raises NoSuchRun."""
+        return await self._journal.events(run_id)
+
+    async def events_since(self, seq: int, limit: int) -> Sequence[EventView]:
+        """Events of all runs after `seq`, oldest first, at most `limit`."""
+        return await self._journal.events_since(seq, limit)
+
+    def open_log(self, run: Run) -> LogView:
+        """The run's log for one viewer, who closes it."""
+        return LogView(self._logs, run.id, self._engine.live.get(run.id))
+
+    def log_info(self, run: Run) -> LogInfo:
+        """How long the run's log is and where it begins."""
+        with self.open_log(run) as view:
+            size = view.reader.size if run.log_size is None else run.log_size
+            return LogInfo(size=size, oldest=view.reader.oldest)
+
+    def jobs(self) -> Sequence[Job]:
+        """All jobs, in the order of jobs.toml."""
+        return tuple(self._jobs.by_name.values())
+
+    def job(self, name: str) -> Job:
+        """The job of that name. Raises NoSuchJob."""
+        try:
+            return self._jobs.by_name[name]
+        except KeyError:
+            raise NoSuchJob(f'there is no job "{name}"') from None
+
+    async def last_runs(self) -> dict[str, Run]:
+        """The newest run of each job that ever ran, by job name."""
+        return await self._journal.last_runs()
+
+    def counts(self) -> tuple[int, int]:
+        """How many runs wait, and how many hold a slot."""
+        return self._engine.counts()
+
+    async def check_ready(self) -> Sequence[str]:
+        """What keeps the server from doing its work, in words; empty when nothing does."""
+        found = self._engine.troubles()
+        if self._engine.closing:
+            found.append("the server is shutting down")
+        with trio.move_on_after(_CHECK_S) as patience:
+            try:
+                await self._journal.check()
+            except StorageUnavailable as exc:
+                found.append(exc.message)
+        if patience.cancelled_caught:
+            found.append(f"the journal did not answer within {_CHECK_S:g} s")
+        return found
+
+    async def autostart(self) -> Sequence[str]:
+        """Submit the jobs that are to start with the server; what went wrong, in words.
+
+        A job that is still waiting or running from before is not submitted again.
+        """
+        present = {live.run.spec.job for live in self._engine.live.values()}
+        troubles: list[str] = []
+        for job in self.jobs():
+            if job.autostart and job.name not in present:
+                try:
+                    await self.submit(SubmitRequest(job=job.name), SYSTEM)
+                except RunwireError as exc:
+                    troubles.append(f"job {job.name} cannot be started: {exc.message}")
+        return troubles
+
+
+class Jobs(msgspec.Struct, frozen=True):
+    """The jobs of one jobs.toml, and the directory that ad-hoc commands start in."""
+
+    by_name: Mapping[str, Job]
+    cwd: str
+
+
+@asynccontextmanager
+async def open_supervisor(
+    *,
+    journal: Journal,
+    executor: Executor,
+    state: StateDir,
+    jobs: Jobs,
+    limits: Limits,
+    log_sync_s: float = 1.0,
+) -> AsyncIterator[Supervisor]:
+    """The engine at work: what an earlier server left is taken up before this yields.
+
+    On a normal exit every running run is stopped and its end recorded; queued ones stay queued.
+    If cancelled, it lets go at once, and the next start finds out what became of each run.
+    """
+    async with trio.open_nursery() as nursery:
+        engine = Engine(
+            journal=journal, executor=executor, state=state, limits=limits, nursery=nursery
+        )
+        await engine.recover()
+        nursery.start_soon(engine.keep_logs_synced, log_sync_s)
+        yield Supervisor(
+            engine=engine, journal=journal, executor=executor, logs=state.logs, jobs=jobs
+        )
+        await engine.stop_all()
+        nursery.cancel_scope.cancel()

@@ -119,6 +119,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     stop: StopReceipt | None
     output_complete: bool | None
     killed: tuple[int, ...]
+    survivors: tuple[int, ...]
     usage: Usage | None
     log: LogInfo
 
@@ -162,6 +163,7 @@ def show_run(run: Run, log: LogInfo) -> RunView:
         stop=run.stop,
         output_complete=run.output_complete,
         killed=run.killed,
+        survivors=run.survivors,
         usage=run.usage,
         log=log,
     )

@@ -15,7 +15,7 @@ suite checks for every executor there is:
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -23,7 +23,23 @@ import trio
 
 from supervisor.capture import capture
 from supervisor.logfile import LogWriter
-from supervisor.model import SYSTEM, Actor, Event, Outcome, Run, StopRequest, StopStep, Stream
+from supervisor.model import (
+    SYSTEM,
+    Actor,
+    Event,
+    Outcome,
+    Run,
+    StopRequest,
+    StopRequested,
+    StopStep,
+    Stream,
+)
+
+
+class Posting(Protocol):
+    """An event on its way to the disk."""
+
+    committed: trio.Event
 
 
 class StopBox:
@@ -63,20 +79,30 @@ class Console:
     """A live run's ends, as its executor holds them: output in, the wish to stop, facts out."""
 
     def __init__(
-        self, log: LogWriter, record: Callable[[Event, Actor], Awaitable[None]]
+        self, log: LogWriter, stop: StopBox, post: Callable[[Event, Actor], Posting]
     ) -> None:
-        """`record` commits an event of this run before it returns."""
+        """`post` decides an event of this run and has it committed in its turn."""
         self.log = log
-        self.stop = StopBox()
-        self._record = record
+        self.stop = stop
+        self._post = post
 
     async def capture(self, fd: int, stream: Stream) -> None:
         """Move everything from pipe `fd` into the log until its end. Does not close `fd`."""
         await capture(fd, self.log, stream)
 
-    async def record(self, event: Event, by: Actor = SYSTEM) -> None:
-        """Commit `event`; it is on disk when this returns."""
-        await self._record(event, by)
+    def note(self, event: Event) -> None:
+        """Have `event` recorded, without waiting: for facts that nothing depends on."""
+        self._post(event, SYSTEM)
+
+    async def record(self, event: Event) -> None:
+        """Have `event` recorded; it is on disk when this returns."""
+        await self._post(event, SYSTEM).committed.wait()
+
+    def ask_stop(self, request: StopRequest) -> None:
+        """Want a stop for a reason of the executor's own. No effect if one is already wanted."""
+        if self.stop.request is None:
+            self._post(StopRequested(request), request.by)
+            self.stop.ask(request)
 
 
 class Trace(enum.Enum):

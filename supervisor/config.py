@@ -1,0 +1,232 @@
+"""jobs.toml and the environment become `Settings`; every mistake is told at once.
+
+`load` reads a file, `read_settings` a text. What the command line says is laid over both.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct, structs
+
+from supervisor.bind import Bind, parse_bind
+from supervisor.errors import BadValue, ConfigError
+from supervisor.jobtable import read_jobs
+from supervisor.model import Job
+from supervisor.tomltable import Mistakes, Table
+from supervisor.tomltext import read_toml
+from supervisor.units import KIB, MIB, parse_duration, parse_size
+
+SOCKET_NAME = "runwire.sock"
+_SOCKET_PATH_MAX = 107  # bytes, one less than sun_path holds (unix(7))
+_FILE_MAX = 8 * MIB
+
+
+class SupervisorSettings(Struct, frozen=True, kw_only=True):
+    """`[supervisor]`. `state_dir` is absolute.
+
+    `drain_s` is how long output is read on after a program ended while something it started still
+    holds it. Logs are synced to disk every `log_sync_s` seconds.
+    """
+
+    state_dir: Path
+    max_running: int
+    drain_s: float = 2.0
+    log_sync_s: float = 1.0
+
+
+class WebLimits(Struct, frozen=True, kw_only=True):
+    """`[web.limits]`: what a client may cost before it is refused or dropped."""
+
+    max_body: int = 1 * MIB
+    max_headers: int = 32 * KIB
+    header_timeout_s: float = 10.0
+    idle_timeout_s: float = 75.0
+    send_timeout_s: float = 30.0
+    max_connections: int = 4096
+    max_connections_per_address: int = 2048
+
+
+class WebSettings(Struct, frozen=True, kw_only=True):
+    """`[web]`. `base_path` is empty or begins, and does not end, with a slash.
+
+    `hosts` are names that a `Host` header may give besides the loopback ones and that of `bind`.
+    """
+
+    bind: Bind
+    socket: Path
+    base_path: str = ""
+    hosts: tuple[str, ...] = ()
+    limits: WebLimits = WebLimits()
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Everything a server is told. `path` is the file it was read from, absolute, if any.
+
+    `jobs` are in file order. `warnings` are about what works but is likely not meant.
+    """
+
+    supervisor: SupervisorSettings
+    web: WebSettings
+    jobs: dict[str, Job]
+    path: Path | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def load(path: Path | None, *, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read `path`; None means defaults and no jobs.
+
+    Raises ConfigError with every mistake in it.
+    """
+    if path is None:
+        return read_settings("", None, environ=environ)
+    try:
+        with path.open("rb") as file:
+            data = file.read(_FILE_MAX + 1)
+    except OSError as error:
+        raise ConfigError((f"{path}: cannot be read: {error.strerror}",)) from error
+    if len(data) > _FILE_MAX:
+        raise ConfigError((f"{path}: is larger than {_FILE_MAX // MIB} MiB",))
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError((f"{path}:{line}: is not UTF-8 text",)) from error
+    return read_settings(text, path, environ=environ)
+
+
+def read_settings(
+    text: str, path: Path | None, *, environ: Mapping[str, str] = os.environ
+) -> Settings:
+    """What `text` says, as if it stood in `path`.
+
+    Raises ConfigError with every mistake in it.
+    """
+    base = Path.cwd() if path is None else path.absolute().parent
+    toml = read_toml(text)
+    mistakes = Mistakes(str(path or "jobs.toml"), toml)
+    root = Table(toml.values, (), mistakes)
+    supervisor = _read_supervisor(root.table("supervisor"), base, environ)
+    settings = Settings(
+        supervisor=supervisor,
+        web=_read_web(root.table("web"), base, supervisor.state_dir),
+        jobs=read_jobs(root.table("jobs"), str(base)),
+        path=None if path is None else path.absolute(),
+    )
+    root.close()
+    if mistakes.lines():
+        raise ConfigError(mistakes.lines())
+    return settings
+
+
+def override(
+    settings: Settings, *, bind: str | None = None, state_dir: Path | None = None
+) -> Settings:
+    """`settings` with what the command line says instead.
+
+    Raises BadValue for `bind`.
+    """
+    if state_dir is not None:
+        old, new = settings.supervisor.state_dir, state_dir.absolute()
+        supervisor = structs.replace(settings.supervisor, state_dir=new)
+        settings = structs.replace(settings, supervisor=supervisor)
+        if settings.web.socket == old / SOCKET_NAME:
+            web = structs.replace(settings.web, socket=new / SOCKET_NAME)
+            settings = structs.replace(settings, web=web)
+    if bind is not None:
+        web = structs.replace(settings.web, bind=parse_bind(bind, field="bind"))
+        settings = structs.replace(settings, web=web)
+    return settings
+
+
+def default_state_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where state is kept if nobody says otherwise; a client finds the server's socket there.
+
+    `$RUNWIRE_STATE_DIR`; under systemd `$STATE_DIRECTORY` (systemd.exec(5)); else
+    `$XDG_STATE_HOME/runwire`, by default `~/.local/state/runwire`.
+
+    Raises ConfigError if none of these is set and there is no home directory.
+    """
+    if chosen := environ.get("RUNWIRE_STATE_DIR"):
+        return Path(chosen).absolute()
+    if under_systemd := environ.get("STATE_DIRECTORY"):
+        return Path(under_systemd.split(":")[0])
+    state_home = environ.get("XDG_STATE_HOME", "")
+    if state_home.startswith("/"):
+        return Path(state_home, "runwire")
+    try:
+        home = Path(environ.get("HOME") or Path.home())
+    except RuntimeError as error:
+        raise ConfigError(("no home directory: set RUNWIRE_STATE_DIR or state_dir",)) from error
+    return home / ".local" / "state" / "runwire"
+
+
+def _read_supervisor(table: Table, base: Path, environ: Mapping[str, str]) -> SupervisorSettings:
+    state_dir = table.string("state_dir", None)
+    settings = SupervisorSettings(
+        state_dir=default_state_dir(environ) if state_dir is None else base / state_dir,
+        max_running=table.whole("max_running", max(4, 2 * (os.cpu_count() or 1)), least=1),
+        drain_s=table.parsed("drain", parse_duration, 2.0),
+        log_sync_s=table.parsed("log_sync", parse_duration, 1.0),
+    )
+    if state_dir == "":
+        table.wrong("must not be empty", "state_dir")
+    table.close()
+    return settings
+
+
+def _read_web(table: Table, base: Path, state_dir: Path) -> WebSettings:
+    socket = table.string("socket", None)
+    settings = WebSettings(
+        bind=table.parsed("bind", parse_bind, Bind("127.0.0.1", 4000)),
+        socket=state_dir / SOCKET_NAME if socket is None else base / socket,
+        base_path=table.parsed("base_path", _base_path, ""),
+        hosts=table.strings("hosts") or (),
+        limits=_read_limits(table.table("limits")),
+    )
+    if socket is not None and len(os.fsencode(settings.socket)) > _SOCKET_PATH_MAX:
+        table.wrong(
+            f"is longer than the {_SOCKET_PATH_MAX} bytes a socket's path can have", "socket"
+        )
+    table.close()
+    return settings
+
+
+def _read_limits(table: Table) -> WebLimits:
+    default = WebLimits()
+    limits = WebLimits(
+        max_body=table.parsed("max_body", parse_size, default.max_body),
+        max_headers=table.parsed("max_headers", parse_size, default.max_headers),
+        header_timeout_s=table.parsed("header_timeout", _positive, default.header_timeout_s),
+        idle_timeout_s=table.parsed("idle_timeout", _positive, default.idle_timeout_s),
+        send_timeout_s=table.parsed("send_timeout", _positive, default.send_timeout_s),
+        max_connections=table.whole("max_connections", default.max_connections, least=1),
+        max_connections_per_address=table.whole(
+            "max_connections_per_address", default.max_connections_per_address, least=1
+        ),
+    )
+    table.close()
+    return limits
+
+
+def _positive(value: object) -> float:
+    seconds = parse_duration(value)
+    if seconds == 0:
+        raise BadValue("must be longer than 0")
+    return seconds
+
+
+def _base_path(value: object) -> str:
+    wanted = 'must be a path such as "/runwire"'
+    if not isinstance(value, str):
+        raise BadValue(wanted)
+    path = value.rstrip("/")
+    parts = path.split("/")[1:]
+    plain = all(
+        part not in ("", ".", "..") and part.replace("-", "").isidentifier() for part in parts
+    )
+    if value and not (value.startswith("/") and plain):
+        raise BadValue(f'{wanted}, not "{value}"')
+    return path

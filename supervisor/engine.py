@@ -1,0 +1,317 @@
+"""The lives of runs: they wait, start, are carried out, stopped, and end; all of it recorded.
+
+Three rules hold this together:
+
+* Every change of a run is an event, decided by `lifecycle.advance` in one synchronous step
+  (`post`), committed in the order decided, and shown to nobody before that.
+* After every change `queue.admit` says what may start; nothing else ever starts a run.
+* A run's life is one task, `_execute` or `_reattach`, in the nursery that `Engine` was given.
+"""
+
+from __future__ import annotations
+
+import bisect
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from supervisor import clock, lifecycle
+from supervisor.capture import keep_synced
+from supervisor.errors import RunIdTaken, ShuttingDown, StorageUnavailable
+from supervisor.executors import Console, Executor, Trace
+from supervisor.journal import Journal
+from supervisor.live import LiveRun, Posting
+from supervisor.logfile import LogWriter
+from supervisor.model import (
+    SYSTEM,
+    Actor,
+    Cancelled,
+    Crashed,
+    Dispatched,
+    Entry,
+    Event,
+    Outcome,
+    Requeued,
+    Run,
+    RunSpec,
+    Status,
+    StopCause,
+    StopRequest,
+    StopRequested,
+    Submitted,
+)
+from supervisor.pulse import Pulse
+from supervisor.queue import Limits, Ticket, admit
+from supervisor.statedir import StateDir
+
+_ID_BYTES = 6
+_ID_TRIES = 8
+_RETRY_S = 1.0
+"""How long to wait before storage that failed is tried again."""
+
+_log = logging.getLogger("runwire.engine")
+
+Carry = Callable[[Run, Console], Awaitable[Outcome]]
+
+
+class Engine:
+    """All unfinished runs and everything that happens to them."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        executor: Executor,
+        state: StateDir,
+        limits: Limits,
+        nursery: trio.Nursery,
+    ) -> None:
+        """`nursery` is where runs live; whoever cancels it lets them all go."""
+        self.live: dict[str, LiveRun] = {}
+        self.changed = Pulse()
+        """Fires after every commit of any event."""
+        self._journal = journal
+        self._executor = executor
+        self._state = state
+        self._limits = limits
+        self._nursery = nursery
+        self._waiting: list[Ticket] = []
+        self._active: dict[str, Ticket] = {}
+        self._open_logs: dict[str, LogWriter] = {}
+        self._recovered = False
+        self._closing = False
+        self._trouble: str | None = None
+
+    # --- what others ask of it ------------------------------------------------------------------
+
+    async def create(
+        self,
+        spec: RunSpec,
+        by: Actor,
+        *,
+        run_id: str | None = None,
+        digest: str | None = None,
+        attempt: int = 1,
+        retry_of: str | None = None,
+    ) -> tuple[Run, bool]:
+        """Take a run in; it is on disk when this returns. False if the same request made it before.
+
+        Raises RunIdTaken, ShuttingDown, StorageUnavailable.
+        """
+        for _ in range(_ID_TRIES):
+            if self._closing:
+                raise ShuttingDown("the server is shutting down and takes no new runs")
+            entry = Entry(run_id or secrets.token_hex(_ID_BYTES), clock.now(), by, Submitted(spec))
+            try:
+                created = await self._journal.create(
+                    entry, digest=digest, attempt=attempt, retry_of=retry_of
+                )
+            except RunIdTaken:
+                if run_id is not None:
+                    raise
+                continue
+            if created.new:
+                self._wait(LiveRun(created.run))
+                self.changed.fire()
+                self._admit()
+            return created.run, created.new
+        raise RunIdTaken("no free run id was found")
+
+    async def stop(self, live: LiveRun, request: StopRequest) -> None:
+        """Want the run stopped; what has begun is on disk when this returns.
+
+        One that waits ends at once. For one that is being stopped only `force` changes anything.
+        """
+        if live.posted.status.ended:
+            await live.ended.wait()
+            return
+        if live.ticket in self._waiting:
+            self._waiting.remove(live.ticket)
+            await self._end(live, Cancelled(message="cancelled while queued"), request.by)
+            return
+        wanted = live.stop.request
+        if wanted is not None and (wanted.force or not request.force):
+            return
+        posting = self.post(live, StopRequested(request), request.by)
+        # The stop goes ahead of its commit: a full disk must not keep a job alive.
+        live.stop.ask(request)
+        await posting.committed.wait()
+
+    def post(self, live: LiveRun, event: Event, by: Actor) -> Posting:
+        """Decide `event` now; it is committed after all events of this run posted before it.
+
+        Raises IllegalTransition if the run's status does not allow it.
+        """
+        entry = Entry(live.run.id, clock.now(), by, event)
+        live.posted = lifecycle.advance(live.posted, entry)
+        posting = Posting(live.posted, entry)
+        live.outbox.append(posting)
+        if len(live.outbox) == 1:
+            self._nursery.start_soon(self._commit_outbox, live)
+        return posting
+
+    def counts(self) -> tuple[int, int]:
+        """How many runs wait, and how many hold a slot."""
+        return len(self._waiting), len(self._active)
+
+    def troubles(self) -> list[str]:
+        """What cannot be stored right now, in words."""
+        logs = [log.trouble for log in self._open_logs.values()]
+        found = [*logs, *(live.trouble for live in self.live.values()), self._trouble]
+        return [trouble for trouble in found if trouble is not None]
+
+    @property
+    def closing(self) -> bool:
+        """Whether it takes no new runs any more."""
+        return self._closing
+
+    # --- its own lifetimes ----------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Take up what the last server left: who waited waits again, who ran is looked for."""
+        for run in await self._journal.unfinished():
+            live = self.live[run.id] = LiveRun(run)
+            if run.status is Status.RUNNING:
+                self._begin(live, self._reattach)
+            elif run.dispatched_at is None:
+                self._wait(live)
+            elif await self._executor.find(run) is Trace.STARTED:
+                self._begin(live, self._reattach)
+            elif run.stop is not None:
+                await self._end(live, Cancelled(message="cancelled before it started"), SYSTEM)
+            else:
+                requeued = Requeued("the server went down before it started")
+                await self.post(live, requeued, SYSTEM).committed.wait()
+                self._wait(live)
+        self._recovered = True
+        self._admit()
+
+    async def keep_logs_synced(self, every_s: float) -> None:
+        """Put what runs wrote on disk every `every_s` seconds. Never returns."""
+        await keep_synced(self._open_logs.values(), every_s)
+
+    async def stop_all(self) -> None:
+        """Take no more runs, stop those that run and see their end. Who waits goes on waiting."""
+        self._closing = True
+        active = [self.live[run_id] for run_id in self._active]
+        async with trio.open_nursery() as nursery:
+            for live in active:
+                request = StopRequest(StopCause.SHUTDOWN, live.run.spec.stop, SYSTEM)
+                nursery.start_soon(self.stop, live, request)
+        for live in active:
+            await live.ended.wait()
+
+    # --- waiting and starting -------------------------------------------------------------------
+
+    def _wait(self, live: LiveRun) -> None:
+        self.live[live.run.id] = live
+        bisect.insort(self._waiting, live.ticket, key=Ticket.order)
+
+    def _admit(self) -> None:
+        if self._closing or not self._recovered:
+            return
+        for ticket in admit(self._waiting, self._active.values(), self._limits):
+            self._waiting.remove(ticket)
+            self._begin(self.live[ticket.run_id], self._execute)
+
+    def _begin(self, live: LiveRun, life: Callable[[LiveRun], Awaitable[None]]) -> None:
+        self._active[live.run.id] = live.ticket
+        self._nursery.start_soon(life, live)
+
+    # --- the life of one run --------------------------------------------------------------------
+
+    async def _execute(self, live: LiveRun) -> None:
+        await self.post(live, Dispatched(self._executor.name), SYSTEM).committed.wait()
+        await self._carry_out(live, self._executor.execute)
+
+    async def _reattach(self, live: LiveRun) -> None:
+        await self._carry_out(live, self._executor.reattach)
+
+    async def _carry_out(self, live: LiveRun, carry: Carry) -> None:
+        """From its dispatch to its end on disk."""
+        log = await self._open_log(live)
+        if log is None:
+            await self._end(live, Cancelled(message="cancelled before it started"), SYSTEM)
+            return
+        self._open_logs[live.run.id] = log
+        try:
+            outcome = await self._outcome(live, Console(log, live.stop, self._poster(live)), carry)
+            live.log_complete = True
+            live.changed.fire()
+            await _sync(log)
+        finally:
+            del self._open_logs[live.run.id]
+            log.close()
+        await self._end(live, lifecycle.judge(outcome, log_size=log.size), SYSTEM)
+
+    async def _outcome(self, live: LiveRun, console: Console, carry: Carry) -> Outcome:
+        """What `carry` made of it. A bug of ours fails this run and no other."""
+        try:
+            return await carry(live.run, console)
+        except Exception as exc:  # noqa: BLE001 - the one place where bugs are contained
+            _log.exception("run %s: its execution failed", live.run.id)
+            return Crashed(message=f"a bug in Runwire: {type(exc).__name__}: {exc}")
+
+    async def _open_log(self, live: LiveRun) -> LogWriter | None:
+        """Its log, as soon as one can be made; None if a stop was asked for before that."""
+        while live.stop.request is None:
+            try:
+                log = LogWriter.create(self._state.logs, live.run.id)
+            except StorageUnavailable as exc:
+                live.trouble = exc.message
+                with trio.move_on_after(_RETRY_S):
+                    await live.stop.wait_asked()
+            else:
+                live.trouble = None
+                log.grew = live.changed
+                return log
+        return None
+
+    async def _end(self, live: LiveRun, event: Event, by: Actor) -> None:
+        """Record the end, let go of the run, and see who may start in its place."""
+        live.log_complete = True
+        await self.post(live, event, by).committed.wait()
+        del self.live[live.run.id]
+        self._active.pop(live.run.id, None)
+        live.ended.set()
+        live.changed.fire()
+        self._admit()
+
+    # --- recording ------------------------------------------------------------------------------
+
+    def _poster(self, live: LiveRun) -> Callable[[Event, Actor], Posting]:
+        return lambda event, by: self.post(live, event, by)
+
+    async def _commit_outbox(self, live: LiveRun) -> None:
+        """Commit what was posted for this run, in order, until nothing is left."""
+        while live.outbox:
+            posting = live.outbox[0]
+            await self._commit(posting)
+            live.run = posting.run
+            live.outbox.popleft()
+            posting.committed.set()
+            live.changed.fire()
+            self.changed.fire()
+
+    async def _commit(self, posting: Posting) -> None:
+        """What happened has happened, so storage that fails is tried until it works."""
+        while True:
+            try:
+                await self._journal.record(posting.run, posting.entry)
+            except StorageUnavailable as exc:
+                self._trouble = exc.message
+                await trio.sleep(_RETRY_S)
+            else:
+                self._trouble = None
+                return
+
+
+async def _sync(log: LogWriter) -> None:
+    """The end of a run puts its whole log on disk. If that fails, `keep_synced` has told why."""
+    if log.dirty:
+        try:
+            await trio.to_thread.run_sync(log.sync)
+        except StorageUnavailable as exc:
+            _log.error("%s", exc.message)

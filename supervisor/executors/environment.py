@@ -1,0 +1,41 @@
+"""The environment a run's program is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from supervisor.model import Run
+
+RUN_ID = "RUNWIRE_RUN_ID"
+"""Marks every process of a run, so that what a crash leaves behind can be attributed."""
+INSTANCE = "RUNWIRE_INSTANCE"
+"""Marks every process of one state directory: run ids are unique only within it."""
+
+_FOR_THE_SERVER_ONLY = frozenset(
+    {
+        "WS_AUTH_TOKEN",
+        "RUNWIRE_TOKEN",
+        "NOTIFY_SOCKET",
+        "WATCHDOG_PID",
+        "WATCHDOG_USEC",
+        "LISTEN_PID",
+        "LISTEN_FDS",
+        "LISTEN_FDNAMES",
+        "CREDENTIALS_DIRECTORY",
+    }
+)
+"""Secrets, and the server's bond with its service manager (sd_notify(3), sd_listen_fds(3))."""
+
+
+def run_environment(run: Run, inherited: Mapping[str, str], instance: str) -> dict[str, str]:
+    """The whole environment: what is inherited, then the run's own, then our marks."""
+    env = {name: value for name, value in inherited.items() if name not in _FOR_THE_SERVER_ONLY}
+    # Python buffers whole blocks on a pipe; without this, live output would not be live.
+    env.setdefault("PYTHONUNBUFFERED", "1")
+    env.update(run.spec.env)
+    env[RUN_ID] = run.id
+    env[INSTANCE] = instance
+    env["RUNWIRE_ATTEMPT"] = str(run.attempt)
+    if run.spec.job is not None:
+        env["RUNWIRE_JOB"] = run.spec.job
+    return env

@@ -1,0 +1,78 @@
+"""The pipes that a run writes to, from our side."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+import trio
+
+from supervisor.errors import LaunchError
+from supervisor.executors import Console
+from supervisor.model import Stream
+
+
+class OutputPipes:
+    """One pipe for stdout, one for stderr, and /dev/null to read from. Use as a context manager."""
+
+    def __init__(self) -> None:
+        """Opens nothing yet."""
+        self.ended = trio.Event()
+        """Set once every pipe has reached its end: nobody can write any more."""
+        self._readers: dict[Stream, int] = {}
+        self._writers: dict[Stream, int] = {}
+        self._null = -1
+        self._owned = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Make the pipes. Raises LaunchError if there are no descriptors left."""
+        with ExitStack() as undo:
+            try:
+                self._null = _own(undo, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+                for stream in Stream:
+                    reader, writer = os.pipe2(os.O_CLOEXEC)
+                    self._readers[stream] = _own(undo, reader)
+                    self._writers[stream] = writer
+                    undo.callback(self._close_writer, stream)
+                    os.set_blocking(reader, False)
+            except OSError as exc:
+                raise LaunchError(f"cannot make its output pipes: {exc.strerror}") from exc
+            self._owned = undo.pop_all()
+        return self
+
+    def stdio(self) -> tuple[int, int, int]:
+        """The program's descriptors 0 to 2."""
+        return self._null, self._writers[Stream.STDOUT], self._writers[Stream.STDERR]
+
+    def close_writers(self) -> None:
+        """Close our copies of the writing ends, so that the program's are the only ones."""
+        for stream in Stream:
+            self._close_writer(stream)
+
+    async def capture(self, console: Console) -> None:
+        """Move both outputs into the log until both have ended."""
+        async with trio.open_nursery() as nursery:
+            for stream, reader in self._readers.items():
+                nursery.start_soon(console.capture, reader, stream)
+        self.ended.set()
+
+    def _close_writer(self, stream: Stream) -> None:
+        writer = self._writers.pop(stream, None)
+        if writer is not None:
+            os.close(writer)
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _exc: BaseException | None,
+        _tb: TracebackType | None,
+    ) -> None:
+        """Close every descriptor that is still open."""
+        self._owned.close()
+
+
+def _own(stack: ExitStack, fd: int) -> int:
+    stack.callback(os.close, fd)
+    return fd

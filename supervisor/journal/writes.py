@@ -1,0 +1,154 @@
+"""What can be written: plain functions over a connection, each run inside a transaction.
+
+An exception undoes what the function did and nothing else; committing is `writer`'s.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sqlite3
+
+from msgspec import Struct
+
+from supervisor.errors import BadValue, IllegalTransition, NoSuchRun, RunIdTaken, RunNotEnded
+from supervisor.journal import codec
+from supervisor.journal.reads import events_of, find_run
+from supervisor.lifecycle import TRANSITIONS, begin
+from supervisor.model import Entry, Run, RunSpec, Status
+from supervisor.wire import EventView
+
+
+class Created(Struct, frozen=True):
+    """A run with its `Submitted` event. `new` is False if it was there before the request."""
+
+    run: Run
+    event: EventView
+    new: bool
+
+
+def create(
+    database: sqlite3.Connection,
+    entry: Entry,
+    *,
+    digest: str | None,
+    attempt: int,
+    retry_of: str | None,
+) -> Created:
+    """Insert the run that `entry` begins, or find the one that the same request made before.
+
+    Raises RunIdTaken if the id belongs to another request, BadValue if the run could not be read
+    back as it is, such as one with an infinite number in it.
+    """
+    known = database.execute("SELECT digest FROM runs WHERE id = ?", (entry.run_id,)).fetchone()
+    if known is not None:
+        if digest is None or known[0] != digest:
+            raise RunIdTaken(f"another run has the id {entry.run_id}", field="id")
+        return _existing(database, entry.run_id)
+    run = begin(entry, seq=_next_seq(database), attempt=attempt, retry_of=retry_of)
+    _insert_run(database, run, digest)
+    return Created(run=run, event=_append(database, run, entry), new=True)
+
+
+def record(database: sqlite3.Connection, run: Run, entry: Entry) -> EventView:
+    """Store `run` as `entry` has left it, and the entry.
+
+    Raises NoSuchRun, or IllegalTransition if the stored run cannot have become this one.
+    """
+    row = database.execute("SELECT status FROM runs WHERE seq = ?", (run.seq,)).fetchone()
+    if row is None:
+        raise _no_such_run(run.id)
+    if TRANSITIONS[Status(row[0])].get(type(entry.event)) is not run.status:
+        raise IllegalTransition(
+            f"{codec.event_kind(entry.event)} does not lead from {row[0]} to {run.status}"
+        )
+    database.execute(
+        "UPDATE runs SET status = ?, version = ?, body = ? WHERE seq = ?",
+        (run.status, codec.RUN_VERSION, codec.encode_run(run), run.seq),
+    )
+    return _append(database, run, entry)
+
+
+def delete(database: sqlite3.Connection, run_id: str) -> None:
+    """Remove an ended run and its events. Raises NoSuchRun, RunNotEnded."""
+    row = database.execute("SELECT status FROM runs WHERE id = ?", (run_id,)).fetchone()
+    if row is None:
+        raise _no_such_run(run_id)
+    if not Status(row[0]).ended:
+        raise RunNotEnded(f"run {run_id} is {row[0]}; only an ended run can be deleted")
+    database.execute("DELETE FROM runs WHERE id = ?", (run_id,))
+
+
+def check(database: sqlite3.Connection) -> None:
+    """Change one small row, to find out whether anything can be written."""
+    database.execute("UPDATE last_check SET count = count + 1")
+
+
+def _existing(database: sqlite3.Connection, run_id: str) -> Created:
+    first = events_of(database, run_id)[0]
+    return Created(run=find_run(database, run_id), event=first, new=False)
+
+
+def _next_seq(database: sqlite3.Connection) -> int:
+    """One more than any run ever had, deleted ones included (SQLite's AUTOINCREMENT)."""
+    row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
+    return 1 if row is None else int(row[0]) + 1
+
+
+def _insert_run(database: sqlite3.Connection, run: Run, digest: str | None) -> None:
+    body = codec.encode_run(run)
+    if codec.decode_run(codec.RUN_VERSION, body) != run:
+        raise BadValue("the request holds a value that cannot be stored")
+    database.execute(
+        "INSERT INTO runs (seq, id, status, job, search, digest, version, body) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            run.seq,
+            run.id,
+            run.status,
+            run.spec.job,
+            _search_text(run.id, run.spec),
+            digest,
+            codec.RUN_VERSION,
+            body,
+        ),
+    )
+    database.executemany(
+        "INSERT INTO run_tags (tag, run) VALUES (?, ?)",
+        [(tag, run.seq) for tag in set(run.spec.tags)],
+    )
+
+
+def _search_text(run_id: str, spec: RunSpec) -> str:
+    """Where `RunQuery.text` is looked for."""
+    command = spec.shell if spec.shell is not None else shlex.join(spec.argv)
+    return "\n".join((run_id, spec.job or "", command)).casefold()
+
+
+def _append(database: sqlite3.Connection, run: Run, entry: Entry) -> EventView:
+    (run_seq,) = database.execute(
+        "SELECT coalesce(max(run_seq), 0) + 1 FROM events WHERE run = ?", (run.seq,)
+    ).fetchone()
+    cursor = database.execute(
+        "INSERT INTO events (run, run_seq, at, mono_ns, boot_id, actor_kind, actor_name, kind, "
+        "version, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            run.seq,
+            run_seq,
+            entry.at.wall.isoformat(timespec="microseconds"),
+            entry.at.mono_ns,
+            entry.at.boot_id,
+            entry.by.kind,
+            entry.by.name,
+            codec.event_kind(entry.event),
+            codec.EVENT_VERSION,
+            codec.encode_event(entry.event),
+        ),
+    )
+    assert cursor.lastrowid is not None  # noqa: S101 - an INSERT has just succeeded
+    return EventView(
+        seq=cursor.lastrowid, run_seq=run_seq, version=codec.EVENT_VERSION, entry=entry
+    )
+
+
+def _no_such_run(run_id: str) -> NoSuchRun:
+    return NoSuchRun(f"there is no run {run_id}")

@@ -1,0 +1,53 @@
+"""A run that has not ended, as the engine keeps it in memory."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import trio
+
+from supervisor.executors import StopBox
+from supervisor.model import Entry, Run
+from supervisor.pulse import Pulse
+from supervisor.queue import Ticket
+
+
+class Posting:
+    """An event that was decided: what it makes of the run, and whether it is on disk yet."""
+
+    def __init__(self, run: Run, entry: Entry) -> None:
+        """`run` is the run as `entry` leaves it."""
+        self.run = run
+        self.entry = entry
+        self.committed = trio.Event()
+
+
+class LiveRun:
+    """One unfinished run: what is true of it, what is about to be, and its ends.
+
+    `posted` is the run with every event that was decided, `run` the same as far as it is on disk.
+    Decisions look at `posted`; whatever is shown to anyone is `run`.
+    """
+
+    def __init__(self, run: Run) -> None:
+        """`run` as the journal has it."""
+        self.run = run
+        self.posted = run
+        self.outbox: deque[Posting] = deque()
+        """Decided and not yet on disk, in order."""
+        self.ticket = Ticket(
+            run_id=run.id,
+            seq=run.seq,
+            priority=run.spec.priority,
+            job=run.spec.job,
+            concurrency=run.spec.concurrency,
+        )
+        self.stop = StopBox()
+        self.changed = Pulse()
+        """Fires when its log has grown, its status has changed, or it has ended."""
+        self.ended = trio.Event()
+        """Set once its end is on disk."""
+        self.log_complete = False
+        """True once no further byte can come."""
+        self.trouble: str | None = None
+        """Why it cannot be carried out right now, in words."""

@@ -1,0 +1,52 @@
+"""A run's log as one viewer sees it: a reader, a wake-up, and whether more can come."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from supervisor.live import LiveRun
+from supervisor.logfile import LogReader
+from supervisor.pulse import Pulse
+
+
+class LogView:
+    """Read `reader` at your own offset; at its end, wait on `changed` unless `complete`.
+
+    Look at `complete` before you read: if it was True and the read reached `reader.size`, that
+    was everything. Nothing is lost as long as no await stands between the read and the wait.
+    """
+
+    def __init__(self, directory: Path, run_id: str, live: LiveRun | None) -> None:
+        """`live` is None for a run that has ended."""
+        self.reader = LogReader.open(directory, run_id)
+        self.changed = live.changed if live is not None else Pulse()
+        self._live = live
+
+    @property
+    def complete(self) -> bool:
+        """True once no further byte can come."""
+        return self._live is None or self._live.log_complete
+
+    async def wait_ended(self) -> None:
+        """Return once the run's end is on disk."""
+        if self._live is not None:
+            await self._live.ended.wait()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.reader.close()
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _exc: BaseException | None,
+        _tb: TracebackType | None,
+    ) -> None:
+        """Close."""
+        self.close()

@@ -1,0 +1,150 @@
+"""The state directory: where it keeps what, and that only one server uses it.
+
+```
+lock          held while a server runs; holds its pid
+instance      a random name, made once; marks the processes of this state directory
+journal.db    runs and events (with journal.db-wal and journal.db-shm beside it)
+logs/         one log and index a run
+runwire.sock  where the command line finds the server
+```
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from supervisor.errors import StateDirError
+
+_INSTANCE = re.compile(r"[0-9a-f]{16}")
+
+
+class StateDir(Struct, frozen=True):
+    """A state directory that is ours while the server runs. `instance` never changes."""
+
+    path: Path
+    instance: str
+
+    @property
+    def journal(self) -> Path:
+        """The journal's file."""
+        return self.path / "journal.db"
+
+    @property
+    def logs(self) -> Path:
+        """The directory of the runs' logs."""
+        return self.path / "logs"
+
+    @property
+    def socket(self) -> Path:
+        """The Unix socket, unless configured elsewhere."""
+        return self.path / "runwire.sock"
+
+
+@contextmanager
+def open_state_dir(path: Path) -> Iterator[StateDir]:
+    """Make the directory at `path` if need be, and hold its lock.
+
+    Raises StateDirError if it cannot be used, or another server is using it.
+    """
+    path = path.absolute()
+    try:
+        _make(path)
+        lock = _lock(path)
+    except OSError as error:
+        raise StateDirError(f"state directory {path} cannot be used: {_why(error)}") from error
+    try:
+        yield _prepare(path)
+    finally:
+        os.close(lock)
+
+
+def _make(path: Path) -> None:
+    """As `mkdir -p`; what is there keeps its mode, what is made is for its owner alone."""
+    if not path.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700)
+        _sync_directory(path.parent)
+
+
+def _lock(path: Path) -> int:
+    """The descriptor of the lock file; the lock goes when it is closed, however we end."""
+    lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    except BlockingIOError:
+        holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+        os.close(lock)
+        raise StateDirError(
+            f"state directory {path} is in use by another server (pid {holder or 'unknown'})"
+        ) from None
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _prepare(path: Path) -> StateDir:
+    try:
+        state = StateDir(path, _instance(path))
+        state.logs.mkdir(mode=0o700, exist_ok=True)
+        _refuse_a_lost_journal(state)
+    except OSError as error:
+        raise StateDirError(f"state directory {path} cannot be used: {_why(error)}") from error
+    return state
+
+
+def _instance(path: Path) -> str:
+    file = path / "instance"
+    try:
+        text = file.read_text("ascii", "replace").strip()
+    except FileNotFoundError:
+        text = secrets.token_hex(8)
+        _write_whole(file, f"{text}\n".encode())
+    if not _INSTANCE.fullmatch(text):
+        raise StateDirError(f"{file} is damaged: it should hold 16 hexadecimal digits")
+    return text
+
+
+def _refuse_a_lost_journal(state: StateDir) -> None:
+    """Starting anew beside the logs of earlier runs would silently forget those runs."""
+    if not state.journal.exists() and any(state.logs.glob("*.log")):
+        raise StateDirError(
+            f"{state.journal} is missing, but {state.logs} holds logs of runs; "
+            "restore the journal, or move the logs away to start anew"
+        )
+
+
+def _write_whole(file: Path, content: bytes) -> None:
+    """Write `file` so that a crash leaves all of it or none."""
+    beside = file.with_name(file.name + ".new")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    beside.rename(file)
+    _sync_directory(file.parent)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _why(error: OSError) -> str:
+    named = f"{error.filename}: " if error.filename is not None else ""
+    return f"{named}{error.strerror or error}"

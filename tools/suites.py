@@ -1,0 +1,16 @@
+"""The test suites that need more than Python, and how what they need is installed.
+
+A suite is a pytest marker (registered in pyproject.toml, and left out there by default) and one
+function here, which installs what is missing and is quick when nothing is. docs/testing.md shows
+how to add one.
+"""
+
+from collections.abc import Callable
+
+SUITES: dict[str, Callable[[], None]] = {}
+
+
+def prepare_all() -> None:
+    """Install what every suite needs; raises Refusal when something cannot be installed."""
+    for prepare in SUITES.values():
+        prepare()
