@@ -18,15 +18,14 @@ import trio.testing
 from quart import Response, request, websocket
 from quart_trio import QuartTrio
 
-from web.connection import Patience
-from web.fence import FenceLimits, serve_web
+from supervisor.bind import Bind
+from supervisor.config import WebLimits
+from web.fence import serve_web
 from web.listen import open_tcp, open_unix
 
-QUICK = FenceLimits(
-    patience=Patience(head_s=0.5, idle_s=0.5, send_s=0.5, linger_s=0.5),
-    shutdown_s=0.5,
-)
-PATIENT = FenceLimits()
+QUICK = WebLimits(header_timeout_s=0.5, idle_timeout_s=0.5, send_timeout_s=0.5)
+PATIENT = WebLimits()
+ANYWHERE = Bind("127.0.0.1", 0)
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -151,13 +150,13 @@ async def serve(nursery: trio.Nursery) -> AsyncIterator[Serve]:
     started: list[Served] = []
 
     async def start(
-        limits: FenceLimits = QUICK, sockets: list[socket.socket] | None = None
+        limits: WebLimits = QUICK, sockets: list[socket.socket] | None = None
     ) -> Served:
-        sockets = sockets or open_tcp("127.0.0.1:0")
+        sockets = sockets or open_tcp(ANYWHERE)
         served = Served(sockets)
         started.append(served)
         app = make_app(lambda: served)
-        await nursery.start(serve_web, app, sockets, served.shutdown, limits)
+        await nursery.start(serve_web, app, sockets, limits, served.shutdown)
         return served
 
     yield start
@@ -262,7 +261,7 @@ BAD_FRAMES = {
     "a reserved opcode": b"\x83\x80" + bytes(4),
     "an unmasked frame": frame(1, b"x", masked=False),
     "a message longer than allowed": (
-        b"\x81\xff\x7f" + b"\xff" * 7 + bytes(4) + b"a" * (FenceLimits().message_bytes + 1)
+        b"\x81\xff\x7f" + b"\xff" * 7 + bytes(4) + b"a" * (64 * 1024 + 1)
     ),
     "a long ping": frame(9, b"a" * 126),
     "close code 99": frame(8, b"\0\x63"),
@@ -310,11 +309,11 @@ async def test_a_slow_client_that_moves_is_not_dropped(serve: Serve) -> None:
     async with await served.dial(rcvbuf=4096) as client:
         await client.send_all(GET.replace(b"/ ", b"/big ", 1))
         # Far longer than `send_s` in all, and a little in each.
-        deadline = trio.current_time() + 3 * QUICK.patience.send_s
+        deadline = trio.current_time() + 3 * QUICK.send_timeout_s
         with trio.fail_after(30):
             while trio.current_time() < deadline:
                 assert await client.receive_some(16 * 1024)
-                await trio.sleep(QUICK.patience.send_s / 10)
+                await trio.sleep(QUICK.send_timeout_s / 10)
         assert not served.left.is_set()
 
 
@@ -377,7 +376,7 @@ async def test_a_head_that_never_completes_is_given_up(serve: Serve, begin: byte
             try:
                 await client.send_all(begin)
                 while True:  # one more byte now and then does not buy more time
-                    await trio.sleep(QUICK.patience.head_s / 5)
+                    await trio.sleep(QUICK.header_timeout_s / 5)
                     await client.send_all(b"a")
             except trio.BrokenResourceError:
                 pass
@@ -408,7 +407,7 @@ async def test_an_answer_that_breaks_off_does_not_look_complete(
 
 
 async def test_connections_past_the_bound_are_told_so_and_room_comes_back(serve: Serve) -> None:
-    served = await serve(FenceLimits(connections_per_peer=2))
+    served = await serve(WebLimits(max_connections_per_address=2))
     first, second = await served.dial(), await served.dial()
     for client in (first, second):
         await client.send_all(GET)
@@ -452,7 +451,7 @@ async def wait_until_read(client: trio.SocketStream) -> None:
 
 @pytest.mark.parametrize("path", [b"/big", b"/ws", b"/wait"])
 async def test_shutdown_is_not_held_by_a_client_that_stalls(path: bytes) -> None:
-    sockets = open_tcp("127.0.0.1:0")
+    sockets = open_tcp(ANYWHERE)
     served = Served(sockets)
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
@@ -460,8 +459,8 @@ async def test_shutdown_is_not_held_by_a_client_that_stalls(path: bytes) -> None
                 serve_web,
                 make_app(lambda: served),
                 sockets,
+                PATIENT,
                 served.shutdown,
-                FenceLimits(shutdown_s=0.2),
             )
             client = await served.dial(rcvbuf=4096)
             head = handshake() if path == b"/ws" else GET.replace(b"/ ", path + b" ", 1)
@@ -476,11 +475,11 @@ async def test_a_unix_socket_tells_who_connected_and_its_file_goes_with_it(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "runwire.sock"
-    tcp = open_tcp("127.0.0.1:0")
+    tcp = open_tcp(ANYWHERE)
     served = Served(tcp)
     async with trio.open_nursery() as nursery:
         await nursery.start(
-            serve_web, make_app(lambda: served), [*tcp, open_unix(path)], served.shutdown, QUICK
+            serve_web, make_app(lambda: served), [*tcp, open_unix(path)], QUICK, served.shutdown
         )
         async with await trio.open_unix_socket(path) as client:
             await client.send_all(GET.replace(b"/ ", b"/peer ", 1))

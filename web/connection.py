@@ -32,8 +32,8 @@ from hypercorn.typing import (
     ConnectionState,
     Scope,
 )
-from msgspec import Struct
 
+from supervisor.config import WebLimits
 from web.firewall import firewall
 from web.http1 import Http1
 from web.peer import Peer
@@ -42,19 +42,8 @@ _READ_SIZE = 64 * 1024
 # A client may send its next request early, but not without end.
 _MAX_AHEAD = 256 * 1024
 _EVENTS_QUEUED = 10
-
-
-class Patience(Struct, frozen=True, kw_only=True):
-    """How long a client may take, in seconds.
-
-    `head_s` to send the head of a request, `idle_s` to begin the next one, `send_s` without
-    taking a single byte of what is sent to it, `linger_s` to close its end after we closed ours.
-    """
-
-    head_s: float = 15.0
-    idle_s: float = 75.0
-    send_s: float = 60.0
-    linger_s: float = 1.0
+_LINGER_S = 1.0
+"""How long a client has to close its end after we closed ours."""
 
 
 class Stalled(Exception):  # noqa: N818 - a fact about the client, not an error of ours
@@ -70,14 +59,14 @@ class Connection:
         config: Config,
         stream: trio.SocketStream,
         peer: Peer,
-        patience: Patience,
+        limits: WebLimits,
     ) -> None:
         """`app` finds `peer` in its `scope["state"]["peer"]`."""
         self.peer = peer
         self._app = app
         self._config = config
         self._socket = stream.socket
-        self._patience = patience
+        self._limits = limits
         self._send_lock = trio.Lock()
         self._all = trio.CancelScope()
         self._reading = trio.CancelScope()
@@ -123,7 +112,7 @@ class Connection:
     # --- reading ---------------------------------------------------------------------------------
 
     async def _read(self) -> None:
-        self._deadline = trio.current_time() + self._patience.head_s
+        self._deadline = trio.current_time() + self._limits.header_timeout_s
         while True:
             if self._resume:
                 self._resume = False
@@ -141,7 +130,7 @@ class Connection:
     async def _take(self, data: bytes) -> None:
         await self._protocol.handle(RawData(data))
         if self._protocol.mid_request:
-            self._deadline = min(self._deadline, trio.current_time() + self._patience.head_s)
+            self._deadline = min(self._deadline, trio.current_time() + self._limits.header_timeout_s)
         elif self._protocol.busy and self._protocol.ahead > _MAX_AHEAD:
             self.abort()
 
@@ -167,7 +156,7 @@ class Connection:
             case RawData():
                 await self._send(event.data)
             case Updated(idle=True):
-                self._wait_until(trio.current_time() + self._patience.idle_s)
+                self._wait_until(trio.current_time() + self._limits.idle_timeout_s)
             case Updated():
                 self._deadline = math.inf
             case Closed():
@@ -185,7 +174,7 @@ class Connection:
             self._socket.shutdown(socket.SHUT_WR)
         except OSError:
             self._all.cancel()
-        self._wait_until(trio.current_time() + self._patience.linger_s)
+        self._wait_until(trio.current_time() + _LINGER_S)
 
     # --- writing ---------------------------------------------------------------------------------
 
@@ -208,7 +197,7 @@ class Connection:
         """Send what the kernel takes. Raises Stalled if that is nothing for too long."""
         while True:
             waiting = _unsent(self._socket)
-            with trio.move_on_after(self._patience.send_s):
+            with trio.move_on_after(self._limits.send_timeout_s):
                 return await self._socket.send(left)
             if _unsent(self._socket) >= waiting:
                 raise Stalled

@@ -19,9 +19,10 @@ import trio
 from hypercorn.config import Config
 from hypercorn.logging import Logger
 from hypercorn.typing import ASGIFramework, ResponseSummary, WWWScope
-from msgspec import Struct
 
-from web.connection import Connection, Patience
+from supervisor.config import WebLimits
+from supervisor.units import KIB
+from web.connection import Connection
 from web.firewall import firewall
 from web.listen import close_all, remove_files, unix_paths
 from web.peer import Peer, peer_of
@@ -30,34 +31,24 @@ from web.problems import PROBLEM_TYPE, encode_problem, plain_problem
 log = logging.getLogger("runwire.web")
 access_log = logging.getLogger("runwire.access")
 
-_CUT_S = 0.2
-
-
-class FenceLimits(Struct, frozen=True, kw_only=True):
-    """What clients may take. `connections` counts TCP and Unix socket apart.
-
-    `shutdown_s` is how long answers under way may go on when the server shuts down.
-    """
-
-    patience: Patience = Patience()
-    connections: int = 4000
-    connections_per_peer: int = 1000
-    head_bytes: int = 32 * 1024
-    message_bytes: int = 64 * 1024
-    shutdown_s: float = 1.0
+_TURN_AWAY_S = 0.2
+_SHUTDOWN_S = 1.0
+"""How long answers under way may go on when the server shuts down."""
+_MESSAGE_BYTES = 64 * KIB
+"""The longest message a WebSocket client may send."""
 
 
 async def serve_web(
     app: ASGIFramework,
     sockets: Sequence[socket.socket],
+    limits: WebLimits,
     shutdown: trio.Event,
-    limits: FenceLimits = FenceLimits(),  # noqa: B008 - frozen
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve `app` on listening `sockets` (see `listen`) until `shutdown`, then close them.
 
     Reports `started` when connections are accepted. After `shutdown` no more are; idle ones are
-    closed, the others have `limits.shutdown_s` to finish, then they are cut.
+    closed, the others have a second to finish, then they are cut.
     """
     fence = _Fence(app, limits)
     listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in sockets]
@@ -76,7 +67,7 @@ async def serve_web(
                 task_status.started()
                 await shutdown.wait()
                 accepting.cancel_scope.cancel()
-            connections.cancel_scope.deadline = trio.current_time() + limits.shutdown_s
+            connections.cancel_scope.deadline = trio.current_time() + _SHUTDOWN_S
             fence.wind_down()
     finally:
         close_all(sockets)
@@ -86,7 +77,7 @@ async def serve_web(
 class _Fence:
     """All connections of one server."""
 
-    def __init__(self, app: ASGIFramework, limits: FenceLimits) -> None:
+    def __init__(self, app: ASGIFramework, limits: WebLimits) -> None:
         self._app = app
         self._limits = limits
         self._config = _hypercorn_config(limits)
@@ -117,7 +108,7 @@ class _Fence:
                 del self._of_peer[peer.key]
 
     async def _serve(self, stream: trio.SocketStream, peer: Peer) -> None:
-        connection = Connection(self._app, self._config, stream, peer, self._limits.patience)
+        connection = Connection(self._app, self._config, stream, peer, self._limits)
         self._live.add(connection)
         try:
             await connection.serve()
@@ -126,8 +117,8 @@ class _Fence:
 
     def _has_room(self, peer: Peer) -> bool:
         return (
-            self._doors[peer.local] < self._limits.connections
-            and self._of_peer[peer.key] < self._limits.connections_per_peer
+            self._doors[peer.local] < self._limits.max_connections
+            and self._of_peer[peer.key] < self._limits.max_connections_per_address
         )
 
     def wind_down(self) -> None:
@@ -145,7 +136,7 @@ async def _turn_away(stream: trio.SocketStream) -> None:
         f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: {PROBLEM_TYPE}\r\n"
         f"content-length: {len(body)}\r\nretry-after: 5\r\nconnection: close\r\n\r\n"
     )
-    with stream.socket as sock, trio.move_on_after(_CUT_S), firewall("too many connections"):
+    with stream.socket as sock, trio.move_on_after(_TURN_AWAY_S), firewall("too many connections"):
         await sock.send(head.encode() + body)
         sock.shutdown(socket.SHUT_WR)
         # Closed with its request unread, it would be reset before it reads the answer.
@@ -175,11 +166,11 @@ class _HypercornLog(Logger):
         )
 
 
-def _hypercorn_config(limits: FenceLimits) -> Config:
+def _hypercorn_config(limits: WebLimits) -> Config:
     config = Config()
     config.logger_class = _HypercornLog
     config.include_server_header = False
-    config.h11_max_incomplete_size = limits.head_bytes
+    config.h11_max_incomplete_size = limits.max_headers
     config.keep_alive_max_requests = 100_000
-    config.websocket_max_message_size = limits.message_bytes
+    config.websocket_max_message_size = _MESSAGE_BYTES
     return config

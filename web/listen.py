@@ -5,14 +5,14 @@ They are opened apart from serving, so that a port in use is found out before th
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
 import os
 import socket
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from supervisor.bind import Bind
 from supervisor.errors import ListenError
 
 BACKLOG = 1024
@@ -20,47 +20,28 @@ BACKLOG = 1024
 MAX_SOCKET_PATH = 107
 
 
-def open_tcp(bind: str) -> list[socket.socket]:
-    """Listening sockets for `HOST:PORT`, one for each address that HOST has; port 0 picks one.
+def open_tcp(bind: Bind) -> list[socket.socket]:
+    """Listening sockets for `bind`, one for each address that its host has; port 0 picks one.
 
-    `[::1]:4000` for IPv6; an empty HOST or `*` means every address. Raises ListenError.
+    Raises ListenError.
     """
-    host, port = split_bind(bind)
     sockets: list[socket.socket] = []
     try:
-        for family, address in _addresses(host, port):
-            if sockets and port == 0:
-                address = (address[0], sockets[0].getsockname()[1], *address[2:])
-            sockets.append(_listen_tcp(family, address))
+        for family, address in _addresses(bind):
+            chosen = sockets[0].getsockname()[1] if sockets else bind.port
+            sockets.append(_listen_tcp(family, (address[0], chosen, *address[2:])))
     except OSError as error:
         close_all(sockets)
         raise ListenError(f"cannot listen on {bind}: {error.strerror or error}") from error
     return sockets
 
 
-def split_bind(bind: str) -> tuple[str, int]:
-    """`HOST:PORT` as its two parts. Raises ListenError."""
-    host, colon, port = bind.rpartition(":")
-    bare = host.removeprefix("[").removesuffix("]")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise ListenError(f'"{bind}" is not HOST:PORT with a port from 0 to 65535')
-    if ":" in host and not bracketed:
-        raise ListenError(f'"{bind}": write an IPv6 address in brackets, as in [::1]:4000')
-    return ("" if bare == "*" else bare), int(port)
+def _addresses(bind: Bind) -> list[tuple[socket.AddressFamily, tuple[Any, ...]]]:
+    found = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys((info[0], info[4]) for info in found))
 
 
-def _addresses(
-    host: str, port: int
-) -> list[tuple[socket.AddressFamily, tuple[str, int] | tuple[str, int, int, int]]]:
-    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    unique = dict.fromkeys((info[0], info[4]) for info in found)
-    return [(family, address) for family, address in unique]  # type: ignore[misc]
-
-
-def _listen_tcp(
-    family: socket.AddressFamily, address: tuple[str, int] | tuple[str, int, int, int]
-) -> socket.socket:
+def _listen_tcp(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -69,25 +50,10 @@ def _listen_tcp(
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)
         sock.listen(BACKLOG)
-        sock.setblocking(False)
     except OSError:
         sock.close()
         raise
     return sock
-
-
-def is_loopback(bind: str) -> bool:
-    """True if `HOST:PORT` can be reached from this machine only. Raises ListenError."""
-    host, port = split_bind(bind)
-    if not host:
-        return False
-    try:
-        addresses = _addresses(host, port)
-    except OSError as error:
-        raise ListenError(f"cannot listen on {bind}: {error.strerror or error}") from error
-    return all(
-        ipaddress.ip_address(address[0].partition("%")[0]).is_loopback for _, address in addresses
-    )
 
 
 def open_unix(path: Path) -> socket.socket:
@@ -95,44 +61,43 @@ def open_unix(path: Path) -> socket.socket:
 
     Raises ListenError: the path is too long, is not a socket, or somebody listens there.
     """
-    where = os.fspath(path)
+    where = str(path)
     if len(os.fsencode(where)) > MAX_SOCKET_PATH:
         raise ListenError(
             f"the socket's path is longer than {MAX_SOCKET_PATH} bytes, which is all that Linux "
             f"allows: {where}"
         )
     try:
-        _remove_stale(where)
-        return _listen_unix(where)
+        _remove_stale(path)
+        return _listen_unix(path)
     except OSError as error:
         raise ListenError(f"cannot listen on {where}: {error.strerror or error}") from error
 
 
-def _remove_stale(where: str) -> None:
+def _remove_stale(path: Path) -> None:
     try:
-        mode = os.lstat(where).st_mode
+        mode = path.lstat().st_mode
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise ListenError(f"cannot listen on {where}: there is a file that is not a socket")
+        raise ListenError(f"cannot listen on {path}: there is a file that is not a socket")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
-            probe.connect(where)
+            probe.connect(str(path))
         except ConnectionRefusedError:
-            os.unlink(where)
+            path.unlink()
             return
-    raise ListenError(f"cannot listen on {where}: another server listens there")
+    raise ListenError(f"cannot listen on {path}: another server listens there")
 
 
-def _listen_unix(where: str) -> socket.socket:
+def _listen_unix(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         # fchmod before bind sets the mode that bind creates the file with: no moment open to all.
         os.fchmod(sock.fileno(), 0o660)
-        sock.bind(where)
-        os.chmod(where, 0o660)
+        sock.bind(str(path))
+        path.chmod(0o660)
         sock.listen(BACKLOG)
-        sock.setblocking(False)
     except OSError:
         sock.close()
         raise
@@ -147,9 +112,9 @@ def address_of(sock: socket.socket) -> str:
     return f"[{name[0]}]:{name[1]}" if sock.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
 
 
-def unix_paths(sockets: Sequence[socket.socket]) -> list[str]:
+def unix_paths(sockets: Sequence[socket.socket]) -> list[Path]:
     """The files that open Unix sockets have."""
-    return [sock.getsockname() for sock in sockets if sock.family == socket.AF_UNIX]
+    return [Path(sock.getsockname()) for sock in sockets if sock.family == socket.AF_UNIX]
 
 
 def close_all(sockets: Sequence[socket.socket]) -> None:
@@ -158,8 +123,7 @@ def close_all(sockets: Sequence[socket.socket]) -> None:
         sock.close()
 
 
-def remove_files(paths: Sequence[str]) -> None:
+def remove_files(paths: Sequence[Path]) -> None:
     """Remove the files of Unix sockets that are closed now."""
     for path in paths:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)
+        path.unlink(missing_ok=True)
