@@ -144,7 +144,7 @@ class Engine:
 
         Raises IllegalTransition if the run's status does not allow it.
         """
-        entry = Entry(live.run.id, clock.now(), by, event)
+        entry = Entry(live.run.id, clock.now(), by, event, live.log_size)
         live.posted = lifecycle.advance(live.posted, entry)
         posting = Posting(live.posted, entry)
         live.outbox.append(posting)
@@ -235,7 +235,7 @@ class Engine:
         if log is None:
             await self._end(live, Cancelled(message="cancelled before it started"), SYSTEM)
             return
-        self._open_logs[live.run.id] = log
+        live.log = self._open_logs[live.run.id] = log
         try:
             outcome = await self._outcome(live, Console(log, live.stop, self._poster(live)), carry)
             live.log_complete = True
@@ -244,7 +244,7 @@ class Engine:
         finally:
             del self._open_logs[live.run.id]
             log.close()
-        await self._end(live, lifecycle.judge(outcome, log_size=log.size), SYSTEM)
+        await self._end(live, lifecycle.judge(outcome), SYSTEM)
 
     async def _outcome(self, live: LiveRun, console: Console, carry: Carry) -> Outcome:
         """What `carry` made of it. A bug of ours fails this run and no other."""

@@ -7,6 +7,7 @@ from collections import deque
 import trio
 
 from supervisor.executors import StopBox
+from supervisor.logfile import LogWriter
 from supervisor.model import Entry, Run
 from supervisor.pulse import Pulse
 from supervisor.queue import Ticket
@@ -47,7 +48,14 @@ class LiveRun:
         """Fires when its log has grown, its status has changed, or it has ended."""
         self.ended = trio.Event()
         """Set once its end is on disk."""
+        self.log: LogWriter | None = None
+        """Its log, once it has one; closed once it is complete."""
         self.log_complete = False
         """True once no further byte can come."""
         self.trouble: str | None = None
         """Why it cannot be carried out right now, in words."""
+
+    @property
+    def log_size(self) -> int:
+        """The offset at which its log ends so far."""
+        return 0 if self.log is None else self.log.size

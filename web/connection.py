@@ -130,7 +130,9 @@ class Connection:
     async def _take(self, data: bytes) -> None:
         await self._protocol.handle(RawData(data))
         if self._protocol.mid_request:
-            self._deadline = min(self._deadline, trio.current_time() + self._limits.header_timeout_s)
+            self._deadline = min(
+                self._deadline, trio.current_time() + self._limits.header_timeout_s
+            )
         elif self._protocol.busy and self._protocol.ahead > _MAX_AHEAD:
             self.abort()
 

@@ -17,7 +17,7 @@ MAX_PAGE = 1000
 _LAST_SEQ = 2**63 - 1
 EVENT_COLUMNS = (
     "events.seq, run_seq, runs.id, at, mono_ns, boot_id, actor_kind, actor_name, "
-    "events.version, payload"
+    "events.version, payload, log_offset"
 )
 _EVENTS = f"SELECT {EVENT_COLUMNS} FROM events JOIN runs ON runs.seq = events.run "  # noqa: S608
 
@@ -106,12 +106,13 @@ def events_since(database: sqlite3.Connection, seq: int, limit: int) -> list[Eve
 
 def event_from_row(row: tuple[Any, ...]) -> EventView:
     """The event from a row of EVENT_COLUMNS."""
-    seq, run_seq, run_id, at, mono_ns, boot_id, actor_kind, actor_name, version, payload = row
+    seq, run_seq, run_id, at, mono_ns, boot_id, kind, name, version, payload, log_offset = row
     entry = Entry(
         run_id=run_id,
         at=Moment(wall=datetime.fromisoformat(at), mono_ns=mono_ns, boot_id=boot_id),
-        by=Actor(actor_kind, actor_name),
+        by=Actor(kind, name),
         event=codec.decode_event(version, payload),
+        log_offset=log_offset,
     )
     return EventView(seq=seq, run_seq=run_seq, version=version, entry=entry)
 

@@ -76,9 +76,7 @@ def record(database: sqlite3.Connection, run: Run, entry: Entry) -> EventView:
 
 def delete(database: sqlite3.Connection, run_id: str) -> None:
     """Remove an ended run and its events. Raises NoSuchRun, RunNotEnded."""
-    row = database.execute(
-        "SELECT status FROM runs WHERE id = ?", (storable(run_id),)
-    ).fetchone()
+    row = database.execute("SELECT status FROM runs WHERE id = ?", (storable(run_id),)).fetchone()
     if row is None:
         raise no_such_run(run_id)
     if not Status(row[0]).ended:
@@ -147,7 +145,7 @@ def _append(database: sqlite3.Connection, run: Run, entry: Entry) -> EventView:
     ).fetchone()
     cursor = database.execute(
         "INSERT INTO events (run, run_seq, at, mono_ns, boot_id, actor_kind, actor_name, kind, "
-        "version, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "version, payload, log_offset) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             run.seq,
             run_seq,
@@ -159,6 +157,7 @@ def _append(database: sqlite3.Connection, run: Run, entry: Entry) -> EventView:
             codec.event_kind(entry.event),
             codec.EVENT_VERSION,
             codec.encode_event(entry.event),
+            entry.log_offset,
         ),
     )
     assert cursor.lastrowid is not None  # noqa: S101 - an INSERT has just succeeded

@@ -30,7 +30,7 @@ PROCESS = ProcessRef(pid=4711, start_ticks=123456, boot_id="boot-1")
 WHOLE_LIFE: tuple[Event, ...] = (
     Dispatched("local"),
     Started(PROCESS),
-    Succeeded(outcome=Exited(exit_code=0), log_size=7),
+    Succeeded(outcome=Exited(exit_code=0)),
 )
 
 

@@ -84,7 +84,7 @@ def test_an_unknown_version_is_said() -> None:
 def test_text_that_is_not_unicode_is_stored_with_replacements(text: str) -> None:
     """Character by character, so that the rest of a message stays readable."""
     event = Failed(
-        reason=Reason.START_FAILED, message=text, outcome=NotStarted(message=text), log_size=0
+        reason=Reason.START_FAILED, message=text, outcome=NotStarted(message=text)
     )
     stored = decode_event(EVENT_VERSION, encode_event(event))
     assert isinstance(stored, Failed)
