@@ -46,7 +46,7 @@ _LINGER_S = 1.0
 """How long a client has to close its end after we closed ours."""
 
 
-class Stalled(Exception):  # noqa: N818 - a fact about the client, not an error of ours
+class Stalled(Exception):
     """The client took nothing for too long."""
 
 
@@ -130,7 +130,9 @@ class Connection:
     async def _take(self, data: bytes) -> None:
         await self._protocol.handle(RawData(data))
         if self._protocol.mid_request:
-            self._deadline = min(self._deadline, trio.current_time() + self._limits.header_timeout_s)
+            self._deadline = min(
+                self._deadline, trio.current_time() + self._limits.header_timeout_s
+            )
         elif self._protocol.busy and self._protocol.ahead > _MAX_AHEAD:
             self.abort()
 
