@@ -18,7 +18,6 @@ from supervisor.journal.codec import (
     decode_run,
     encode_event,
     encode_run,
-    event_kind,
 )
 from supervisor.model import (
     Event,
