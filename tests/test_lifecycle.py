@@ -293,6 +293,10 @@ class TestEnding:
         assert run.exited_at == run.ended_at
 
     def test_its_log_ends_where_it_ended(self) -> None:
+        end = Entry("r", at(9), SYSTEM, judge(Exited(exit_code=0)), log_offset=1234)
+        assert advance(after(Started(PROCESS)), end).log_size == 1234
+
+    def test_its_log_ends_where_it_ended(self) -> None:
         end = Entry("r", at(9), SYSTEM, judge(Exited(exit_code=0)), log_offset=5)
         assert advance(after(Started(PROCESS)), end).log_size == 5
 
@@ -321,8 +325,11 @@ class TestJudging:
     """Which end it is depends on what was seen, and on whether a signal of ours came first."""
 
     @pytest.mark.parametrize(
-        "exit_code, signal, stopped",
-        [*product((0, 1, 255), (None,), (None, *StopCause)), *product((None,), ("KILL",), (None, *StopCause))],
+        ("exit_code", "signal", "stopped"),
+        [
+            *product((0, 1, 255), (None,), (None, *StopCause)),
+            *product((None,), ("KILL",), (None, *StopCause)),
+        ],
     )
     def test_of_every_exit(
         self, exit_code: int | None, signal: str | None, stopped: StopCause | None
@@ -342,7 +349,7 @@ class TestJudging:
         assert event.outcome == outcome
 
     @pytest.mark.parametrize(
-        "outcome, reason",
+        ("outcome", "reason"),
         [
             (NotStarted(message="why"), Reason.START_FAILED),
             (Lost(message="why"), Reason.LOST),
@@ -375,7 +382,7 @@ class TestJudging:
         assert after(Dispatched("local"), judge(outcome)).status.ended
 
     @pytest.mark.parametrize(
-        "outcome, message",
+        ("outcome", "message"),
         [
             (Exited(exit_code=3), "exit code 3"),
             (Exited(signal="SEGV"), "ended by SIGSEGV"),
