@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,6 +117,29 @@ async def test_what_a_killed_process_was_answered_is_there(
         for run_id, run_seq in acknowledged.items():
             assert stored[run_id] >= run_seq
         assert (await journal.create(facts.submitted("later"))).new
+
+
+async def test_a_copy_made_by_sqlite_while_it_is_written_is_whole(
+    path: Path, tmp_path: Path, facts: Facts
+) -> None:
+    """As `sqlite3 journal.db ".backup copy.db"` makes it."""
+    copy = tmp_path / "copy.db"
+
+    def back_up() -> None:
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target, pages=5)
+
+    async def write(journal: Journal, name: str) -> None:
+        await facts.lived(journal, (await journal.create(facts.submitted(name))).run)
+
+    async with open_journal(path) as journal:
+        await write(journal, "before")
+        async with trio.open_nursery() as nursery:
+            for number in range(100):
+                nursery.start_soon(write, journal, f"r{number}")
+            await trio.to_thread.run_sync(back_up)
+    async with open_journal(copy) as journal:
+        assert (await stored_lives(journal))["before"] == 4
 
 
 class Copy:
