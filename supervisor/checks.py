@@ -26,6 +26,15 @@ def text_problem(value: str) -> str | None:
     return f"is too long: {size} bytes, {MAX_TEXT} are allowed" if size > MAX_TEXT else None
 
 
+def path_problem(path: str) -> str | None:
+    """Why `path` cannot be a path that somebody meant, if it cannot."""
+    if not path:
+        return "must not be empty"
+    if path.startswith("~"):
+        return "~ means nothing here; write the whole path"
+    return text_problem(path)
+
+
 def check_command(command: Sequence[str] | None, shell: str | None) -> None:
     """Raise BadValue if the argument list or the shell line cannot be executed by anybody."""
     if command is not None and (not command or not command[0]):

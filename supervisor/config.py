@@ -6,22 +6,27 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct, structs
 
 from supervisor.bind import Bind, parse_bind
+from supervisor.checks import path_problem
 from supervisor.errors import BadValue, ConfigError
 from supervisor.jobtable import read_jobs
 from supervisor.model import Job
-from supervisor.tomltable import Mistakes, Table
+from supervisor.params import shown
+from supervisor.tomltable import Notes, Table
 from supervisor.tomltext import read_toml
 from supervisor.units import KIB, MIB, parse_duration, parse_size
 
 SOCKET_NAME = "runwire.sock"
 _SOCKET_PATH_MAX = 107  # bytes, one less than sun_path holds (unix(7))
 _FILE_MAX = 8 * MIB
+_BASE_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?", re.ASCII)
+_HOST = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
 
 
 class SupervisorSettings(Struct, frozen=True, kw_only=True):
@@ -90,7 +95,7 @@ def load(path: Path | None, *, environ: Mapping[str, str] = os.environ) -> Setti
     if len(data) > _FILE_MAX:
         raise ConfigError((f"{path}: is larger than {_FILE_MAX // MIB} MiB",))
     try:
-        text = data.decode()
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise ConfigError((f"{path}:{line}: is not UTF-8 text",)) from error
@@ -106,18 +111,19 @@ def read_settings(
     """
     base = Path.cwd() if path is None else path.absolute().parent
     toml = read_toml(text)
-    mistakes = Mistakes(str(path or "jobs.toml"), toml)
-    root = Table(toml.values, (), mistakes)
+    notes = Notes(str(path or "jobs.toml"), toml)
+    root = Table(toml.values, (), notes)
     supervisor = _read_supervisor(root.table("supervisor"), base, environ)
     settings = Settings(
         supervisor=supervisor,
         web=_read_web(root.table("web"), base, supervisor.state_dir),
         jobs=read_jobs(root.table("jobs"), str(base)),
         path=None if path is None else path.absolute(),
+        warnings=notes.warnings(),
     )
-    root.close()
-    if mistakes.lines():
-        raise ConfigError(mistakes.lines())
+    root.close({"job": "jobs", "server": "web", "http": "web", "runwire": "supervisor"})
+    if notes.mistakes():
+        raise ConfigError(notes.mistakes())
     return settings
 
 
@@ -164,26 +170,24 @@ def default_state_dir(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def _read_supervisor(table: Table, base: Path, environ: Mapping[str, str]) -> SupervisorSettings:
-    state_dir = table.string("state_dir", None)
+    state_dir = _path(table, "state_dir")
     settings = SupervisorSettings(
         state_dir=default_state_dir(environ) if state_dir is None else base / state_dir,
         max_running=table.whole("max_running", max(4, 2 * (os.cpu_count() or 1)), least=1),
         drain_s=table.parsed("drain", parse_duration, 2.0),
         log_sync_s=table.parsed("log_sync", parse_duration, 1.0),
     )
-    if state_dir == "":
-        table.wrong("must not be empty", "state_dir")
     table.close()
     return settings
 
 
 def _read_web(table: Table, base: Path, state_dir: Path) -> WebSettings:
-    socket = table.string("socket", None)
+    socket = _path(table, "socket")
     settings = WebSettings(
         bind=table.parsed("bind", parse_bind, Bind("127.0.0.1", 4000)),
         socket=state_dir / SOCKET_NAME if socket is None else base / socket,
         base_path=table.parsed("base_path", _base_path, ""),
-        hosts=table.strings("hosts") or (),
+        hosts=_read_hosts(table),
         limits=_read_limits(table.table("limits")),
     )
     if socket is not None and len(os.fsencode(settings.socket)) > _SOCKET_PATH_MAX:
@@ -197,8 +201,8 @@ def _read_web(table: Table, base: Path, state_dir: Path) -> WebSettings:
 def _read_limits(table: Table) -> WebLimits:
     default = WebLimits()
     limits = WebLimits(
-        max_body=table.parsed("max_body", parse_size, default.max_body),
-        max_headers=table.parsed("max_headers", parse_size, default.max_headers),
+        max_body=table.parsed("max_body", _size, default.max_body),
+        max_headers=table.parsed("max_headers", _size, default.max_headers),
         header_timeout_s=table.parsed("header_timeout", _positive, default.header_timeout_s),
         idle_timeout_s=table.parsed("idle_timeout", _positive, default.idle_timeout_s),
         send_timeout_s=table.parsed("send_timeout", _positive, default.send_timeout_s),
@@ -218,15 +222,32 @@ def _positive(value: object) -> float:
     return seconds
 
 
-def _base_path(value: object) -> str:
-    wanted = 'must be a path such as "/runwire"'
-    if not isinstance(value, str):
-        raise BadValue(wanted)
-    path = value.rstrip("/")
-    parts = path.split("/")[1:]
-    plain = all(
-        part not in ("", ".", "..") and part.replace("-", "").isidentifier() for part in parts
-    )
-    if value and not (value.startswith("/") and plain):
-        raise BadValue(f'{wanted}, not "{value}"')
+def _path(table: Table, key: str) -> str | None:
+    path = table.string(key, None)
+    problem = None if path is None else path_problem(path)
+    if problem:
+        table.wrong(problem, key)
     return path
+
+
+def _size(value: object) -> int:
+    size = parse_size(value)
+    if size < KIB:
+        raise BadValue(f"must be {KIB} bytes or more, not {size}")
+    return size
+
+
+def _base_path(value: object) -> str:
+    if not isinstance(value, str) or not _BASE_PATH.fullmatch(value):
+        raise BadValue(f'must be a path such as "/runwire", not {shown(value)}')
+    return value.rstrip("/")
+
+
+def _read_hosts(table: Table) -> tuple[str, ...]:
+    hosts = table.strings("hosts") or ()
+    for place, host in enumerate(hosts):
+        if not _HOST.fullmatch(host):
+            table.wrong(
+                f'must be a host name without scheme and port, not "{host}"', "hosts", place
+            )
+    return tuple(host.lower() for host in hosts)

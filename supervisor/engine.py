@@ -45,6 +45,7 @@ from supervisor.model import (
 from supervisor.pulse import Pulse
 from supervisor.queue import Limits, Ticket, admit
 from supervisor.statedir import StateDir
+from supervisor.wire import EventView
 
 _ID_BYTES = 6
 _ID_TRIES = 8
@@ -113,7 +114,7 @@ class Engine:
                     raise
                 continue
             if created.new:
-                self._wait(LiveRun(created.run))
+                self._wait(LiveRun(created.run, [created.event]))
                 self.changed.fire()
                 self._admit()
             return created.run, created.new
@@ -144,7 +145,7 @@ class Engine:
 
         Raises IllegalTransition if the run's status does not allow it.
         """
-        entry = Entry(live.run.id, clock.now(), by, event)
+        entry = Entry(live.run.id, clock.now(), by, event, live.log_size)
         live.posted = lifecycle.advance(live.posted, entry)
         posting = Posting(live.posted, entry)
         live.outbox.append(posting)
@@ -172,7 +173,8 @@ class Engine:
     async def recover(self) -> None:
         """Take up what the last server left: who waited waits again, who ran is looked for."""
         for run in await self._journal.unfinished():
-            live = self.live[run.id] = LiveRun(run)
+            events = await self._journal.events(run.id)
+            live = self.live[run.id] = LiveRun(run, events)
             if run.status is Status.RUNNING:
                 self._begin(live, self._reattach)
             elif run.dispatched_at is None:
@@ -192,13 +194,13 @@ class Engine:
         """Put what runs wrote on disk every `every_s` seconds. Never returns."""
         await keep_synced(self._open_logs.values(), every_s)
 
-    async def stop_all(self) -> None:
+    async def stop_all(self, *, force: bool = False) -> None:
         """Take no more runs, stop those that run and see their end. Who waits goes on waiting."""
         self._closing = True
         active = [self.live[run_id] for run_id in self._active]
         async with trio.open_nursery() as nursery:
             for live in active:
-                request = StopRequest(StopCause.SHUTDOWN, live.run.spec.stop, SYSTEM)
+                request = StopRequest(StopCause.SHUTDOWN, live.run.spec.stop, SYSTEM, force)
                 nursery.start_soon(self.stop, live, request)
         for live in active:
             await live.ended.wait()
@@ -235,7 +237,7 @@ class Engine:
         if log is None:
             await self._end(live, Cancelled(message="cancelled before it started"), SYSTEM)
             return
-        self._open_logs[live.run.id] = log
+        live.log = self._open_logs[live.run.id] = log
         try:
             outcome = await self._outcome(live, Console(log, live.stop, self._poster(live)), carry)
             live.log_complete = True
@@ -244,7 +246,7 @@ class Engine:
         finally:
             del self._open_logs[live.run.id]
             log.close()
-        await self._end(live, lifecycle.judge(outcome, log_size=log.size), SYSTEM)
+        await self._end(live, lifecycle.judge(outcome), SYSTEM)
 
     async def _outcome(self, live: LiveRun, console: Console, carry: Carry) -> Outcome:
         """What `carry` made of it. A bug of ours fails this run and no other."""
@@ -288,24 +290,24 @@ class Engine:
         """Commit what was posted for this run, in order, until nothing is left."""
         while live.outbox:
             posting = live.outbox[0]
-            await self._commit(posting)
+            live.events.append(await self._commit(posting))
             live.run = posting.run
             live.outbox.popleft()
             posting.committed.set()
             live.changed.fire()
             self.changed.fire()
 
-    async def _commit(self, posting: Posting) -> None:
+    async def _commit(self, posting: Posting) -> EventView:
         """What happened has happened, so storage that fails is tried until it works."""
         while True:
             try:
-                await self._journal.record(posting.run, posting.entry)
+                event = await self._journal.record(posting.run, posting.entry)
             except StorageUnavailable as exc:
                 self._trouble = exc.message
                 await trio.sleep(_RETRY_S)
             else:
                 self._trouble = None
-                return
+                return event
 
 
 async def _sync(log: LogWriter) -> None:

@@ -20,6 +20,7 @@ RunwireError                     never raised directly
 │   └── StorageUnavailable       the journal or a log cannot be written (disk full, EIO, read-only)
 ├── ConfigError                  jobs.toml is wrong; carries every mistake found
 ├── StateDirError                the state directory is in use, newer than us, or not writable
+├── ListenError                  the address or socket to listen on is in use or cannot be had
 ├── IllegalTransition            an event that the lifecycle does not allow now
 ├── LaunchError                  a run could not be launched (no launcher, no descriptors left)
 ├── ServerUnreachable            seen from a client: nobody answers at the server's address
@@ -166,6 +167,12 @@ class StateDirError(RunwireError):
     """The state directory cannot be used: in use, written by a newer version, or not writable."""
 
     code = "state_dir_error"
+
+
+class ListenError(RunwireError):
+    """The address or the socket to listen on is in use, malformed or not ours to take."""
+
+    code = "listen_error"
 
 
 class IllegalTransition(RunwireError):

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import math
-import posixpath
 import re
-import warnings
+from itertools import pairwise
+from pathlib import PurePosixPath
+from types import MappingProxyType
 
 from supervisor.checks import (
     PRIORITIES,
     check_command,
     check_tags,
     check_timeout,
+    path_problem,
     text_problem,
     variable_problem,
 )
 from supervisor.errors import BadValue
-from supervisor.model import Job, Param, ParamKind, ParamValue, StopPolicy
-from supervisor.params import PARAM_NAME, check_value, shown, variable
+from supervisor.model import Job, StopPolicy
+from supervisor.params import shown, variable
+from supervisor.paramtable import read_params
 from supervisor.placeholders import placeholders
 from supervisor.signals import parse_signal
 from supervisor.suggest import did_you_mean
@@ -25,13 +27,51 @@ from supervisor.tomltable import Table
 from supervisor.units import parse_duration
 
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-_KINDS = tuple(kind.value for kind in ParamKind)
 _DEFAULT_STOP = StopPolicy()
+_SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "zsh", "fish"})
+_OPERATORS = frozenset({"|", "||", "&&", "&", ">", ">>", "2>", "2>&1", "&>"})
+_VARIABLE = re.compile(r"\$(?:[A-Z_][A-Z0-9_]*|\{[A-Z_][A-Z0-9_]*\})", re.ASCII)
+_OTHER_NAMES = MappingProxyType(
+    {
+        "args": "command",
+        "argv": "command",
+        "cmd": "command",
+        "exec": "command",
+        "program": "command",
+        "run": "command",
+        "script": "shell",
+        "chdir": "cwd",
+        "dir": "cwd",
+        "directory": "cwd",
+        "workdir": "cwd",
+        "working_dir": "cwd",
+        "working_directory": "cwd",
+        "environment": "env",
+        "environ": "env",
+        "grace": "stop.grace",
+        "kill_signal": "stop.signal",
+        "kill_timeout": "stop.grace",
+        "max_running": "concurrency",
+        "numprocs": "concurrency",
+        "signal": "stop.signal",
+        "stop_signal": "stop.signal",
+        "stopsignal": "stop.signal",
+        "stop_timeout": "stop.grace",
+        "stopwaitsecs": "stop.grace",
+        "time_limit": "timeout",
+    }
+)
 
 
 def read_jobs(table: Table, base: str) -> dict[str, Job]:
     """Every job of `[jobs]`, in file order. `base` (absolute) is what a relative cwd starts from."""
-    return {name: _read_job(table.table(name), name, base) for name in table.keys()}  # noqa: SIM118
+    jobs: dict[str, Job] = {}
+    for name in table.names():
+        if isinstance(table.value(name), dict):
+            jobs[name] = _read_job(table.table(name), name, base)
+        else:
+            table.wrong("must be a table: a job is written below a line [jobs.NAME]", name)
+    return jobs
 
 
 def _read_job(table: Table, name: str, base: str) -> Job:
@@ -40,11 +80,11 @@ def _read_job(table: Table, name: str, base: str) -> Job:
             f'"{name}" cannot be a job\'s name: up to 64 letters, digits and . _ -, '
             "the first a letter or a digit"
         )
-    params = _read_params(table.table("params"))
+    params = read_params(table.table("params"))
     job = Job(
         name=name,
         description=table.string("description", ""),
-        command=table.strings("command"),
+        command=_read_command(table),
         shell=table.string("shell", None),
         cwd=_read_cwd(table, base),
         env=_read_env(table.table("env")),
@@ -56,24 +96,25 @@ def _read_job(table: Table, name: str, base: str) -> Job:
         autostart=table.flag("autostart", default=False),
         tags=_read_tags(table),
     )
-    table.close()
+    table.close(_OTHER_NAMES)
     _check_program(table, job)
     _check_placeholders(table, job)
     _check_autostart(table, job)
+    _look_for_oddities(table, job)
     return job
 
 
 def _read_cwd(table: Table, base: str) -> str:
-    cwd = table.string("cwd", "")
-    problem = text_problem(cwd) if cwd or "cwd" not in table else "must not be empty"
+    cwd = table.string("cwd", ".")
+    problem = path_problem(cwd)
     if problem:
         table.wrong(problem, "cwd")
-    return posixpath.normpath(posixpath.join(base, cwd))
+    return str(PurePosixPath(base, cwd))
 
 
 def _read_env(table: Table) -> dict[str, str]:
     env: dict[str, str] = {}
-    for name in table.keys():  # noqa: SIM118
+    for name in table.names():
         value = table.value(name)
         if not isinstance(value, str):
             hint = f'; write {name} = "{shown(value)}"' if isinstance(value, (int, float)) else ""
@@ -102,108 +143,25 @@ def _read_tags(table: Table) -> tuple[str, ...]:
         return ()
 
 
-def _read_params(table: Table) -> dict[str, Param]:
-    params: dict[str, Param] = {}
-    variables: dict[str, str] = {}
-    for name in table.keys():  # noqa: SIM118
-        if not PARAM_NAME.fullmatch(name):
-            table.wrong("a parameter's name is made of letters, digits and _, no digit first", name)
-        twin = variables.setdefault(variable(name), name)
-        if twin != name:
-            table.wrong(
-                f"{twin} and {name} would both be {variable(name)} in the environment", name
-            )
-        params[name] = _read_param(table.table(name))
-    return params
-
-
-def _read_param(table: Table) -> Param:
-    param = Param(
-        type=_read_kind(table),
-        description=table.string("description", ""),
-        min=table.parsed("min", _number, None),
-        max=table.parsed("max", _number, None),
-        pattern=table.parsed("pattern", _pattern, None),
-        choices=table.strings("choices") or (),
-    )
-    default = table.value("default")
-    table.close()
-    _check_param(table, param)
-    if default is None:
-        return param
-    return _with_default(table, param, default)
-
-
-def _read_kind(table: Table) -> ParamKind:
-    text = table.string("type", ParamKind.STRING.value)
-    if text not in _KINDS:
-        guess = did_you_mean(text, _KINDS)
-        table.wrong(f'there is no type "{text}", only {", ".join(_KINDS)}{guess}', "type")
-        return ParamKind.STRING
-    return ParamKind(text)
-
-
-def _check_param(table: Table, param: Param) -> None:
-    takes = {
-        "min": (ParamKind.INT, ParamKind.FLOAT),
-        "max": (ParamKind.INT, ParamKind.FLOAT),
-        "pattern": (ParamKind.STRING,),
-        "choices": (ParamKind.CHOICE,),
-    }
-    for key, kinds in takes.items():
-        if key in table and param.type not in kinds:
-            wanted = " or ".join(f'"{kind}"' for kind in kinds)
-            table.wrong(f'is only for type = {wanted}, this is "{param.type}"', key)
-    if param.type is ParamKind.CHOICE and not param.choices:
-        table.wrong('needs choices, such as choices = ["small", "large"]')
-    if param.min is not None and param.max is not None and param.min > param.max:
-        table.wrong(f"min {param.min} is above max {param.max}", "min")
-
-
-def _with_default(table: Table, param: Param, default: object) -> Param:
-    try:
-        value: ParamValue = check_value(param, default)
-    except BadValue as error:
-        table.wrong(error.message, "default")
-        return param
-    return Param(
-        type=param.type,
-        description=param.description,
-        default=value,
-        min=param.min,
-        max=param.max,
-        pattern=param.pattern,
-        choices=param.choices,
-    )
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise BadValue(f"must be a number, not {shown(value)}")
-    return value
-
-
-def _pattern(value: object) -> str:
-    if not isinstance(value, str):
-        raise BadValue(f"must be a regular expression in a string, not {shown(value)}")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", FutureWarning)
-            re.compile(value)
-    except (re.error, FutureWarning, OverflowError, RecursionError) as error:
-        raise BadValue(f"is not a regular expression: {error}") from None
-    return value
-
-
 def _check_program(table: Table, job: Job) -> None:
     if "command" in table and "shell" in table:
         table.wrong("give either command or shell, not both", "shell")
     elif "command" not in table and "shell" not in table:
         table.wrong('needs a command, such as command = ["echo", "hello"], or a shell line')
-    try:
-        check_command(job.command, job.shell)
-    except BadValue as error:
-        table.wrong(error.message, "command" if job.shell is None else "shell")
+    for command, shell in ((job.command, None), (None, job.shell)):
+        try:
+            check_command(command, shell)
+        except BadValue as error:
+            table.wrong(error.message, "command" if shell is None else "shell")
+
+
+def _read_command(table: Table) -> tuple[str, ...] | None:
+    command = table.value("command")
+    if isinstance(command, str):
+        words = ", ".join(f'"{word}"' for word in command.split()) or '"echo", "hello"'
+        table.wrong(f"must be a list: write [{words}], or a shell line as shell = ...", "command")
+        return None
+    return table.strings("command")
 
 
 def _check_placeholders(table: Table, job: Job) -> None:
@@ -213,23 +171,64 @@ def _check_placeholders(table: Table, job: Job) -> None:
         _check_names(table, job, text, ("command", place))
     for name, text in job.env.items():
         _check_names(table, job, text, ("env", name))
-    for key, text in (("shell", job.shell or ""), ("cwd", job.cwd)):
-        for name in placeholders(text):
-            if name in job.params and key == "shell":
-                hint = f'write "${variable(name)}" for the value of {name}'
-                table.wrong(f"nothing is replaced in a shell line: {hint}", key)
-            elif name in job.params:
-                table.wrong(f"{{{name}}} is replaced in command and env only", key)
+    for name in _own(job, job.shell or ""):
+        hint = f'write "${variable(name)}" for the value of {name}'
+        table.wrong(f"nothing is replaced in a shell line: {hint}", "shell")
+    for name in _own(job, job.cwd):
+        table.wrong(f"{{{name}}} is replaced in command and env only", "cwd")
+    for name in _own(job, _shell_code(job.command or ())):
+        hint = f'write "${variable(name)}" for the value of {name}'
+        table.wrong(f"a value must not become part of shell code: {hint}", "command")
 
 
 def _check_names(table: Table, job: Job, text: str, keys: tuple[str | int, ...]) -> None:
     for name in placeholders(text):
         if name not in job.params:
-            guess = did_you_mean(name, job.params) or f"; for the text itself write {{{{{name}}}}}"
-            table.wrong(f"{{{name}}} is no parameter of this job{guess}", *keys)
+            guess = did_you_mean(name, job.params)
+            literal = f"for the text itself write {{{{{name}}}}}"
+            table.wrong(f"{{{name}}} is no parameter of this job ({literal}){guess}", *keys)
+
+
+def _own(job: Job, text: str) -> list[str]:
+    """The job's parameters that `text` has a placeholder for."""
+    return [name for name in placeholders(text) if name in job.params]
+
+
+def _shell_code(command: tuple[str, ...]) -> str:
+    """What a shell that is called as the program would read as code: `sh -c CODE`."""
+    if not command or PurePosixPath(command[0]).name not in _SHELLS:
+        return ""
+    for option, code in pairwise(command[1:]):
+        if not option.startswith("-"):
+            return ""
+        if option.endswith("c") and not option.startswith("--"):
+            return code
+    return ""
 
 
 def _check_autostart(table: Table, job: Job) -> None:
     missing = [name for name, param in job.params.items() if param.default is None]
     if job.autostart and missing:
         table.wrong(f"cannot start by itself: {missing[0]} has no default", "autostart")
+
+
+def _look_for_oddities(table: Table, job: Job) -> None:
+    if job.stop.signal == "KILL" and "grace" in table.table("stop"):
+        table.odd("means nothing with KILL, which no program can wait for", "stop", "grace")
+    command = job.command or ()
+    if not command or PurePosixPath(command[0]).name in _SHELLS:
+        return
+    if len(command) == 1 and " " in command[0]:
+        table.odd(
+            "is one program with spaces in its name; give each word its own quotes", "command"
+        )
+    for place, text in enumerate(command):
+        variables = _VARIABLE.search(text)
+        if variables:
+            table.odd(
+                f"{variables[0]} stays as it is: only a shell line replaces it", "command", place
+            )
+        if text in _OPERATORS:
+            table.odd(
+                f"{text} is an argument like others: only a shell line obeys it", "command", place
+            )

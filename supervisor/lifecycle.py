@@ -42,6 +42,7 @@ from supervisor.model import (
     StopRequested,
     Submitted,
     Succeeded,
+    event_name,
 )
 
 _QUEUED: Mapping[type, Status] = MappingProxyType(
@@ -79,7 +80,7 @@ TRANSITIONS: Mapping[Status, Mapping[type, Status]] = MappingProxyType(
 def begin(entry: Entry, *, seq: int, attempt: int = 1, retry_of: str | None = None) -> Run:
     """The run that a `Submitted` entry creates. Raises IllegalTransition for any other event."""
     if not isinstance(entry.event, Submitted):
-        raise IllegalTransition(f"a run begins with submitted, not with {_name(entry.event)}")
+        raise IllegalTransition(f"a run begins with submitted, not with {event_name(entry.event)}")
     return Run(
         id=entry.run_id,
         seq=seq,
@@ -99,7 +100,7 @@ def advance(run: Run, entry: Entry) -> Run:
     """
     status = TRANSITIONS[run.status].get(type(entry.event))
     if status is None:
-        raise IllegalTransition(f"a run that is {run.status} cannot be {_name(entry.event)}")
+        raise IllegalTransition(f"a run that is {run.status} cannot be {event_name(entry.event)}")
     apply = _APPLY[type(entry.event)]
     return _replace(apply(run, entry, entry.event), status=status)
 
@@ -151,21 +152,21 @@ def _program_exited(run: Run, entry: Entry, event: ProgramExited) -> Run:
 
 
 def _succeeded(run: Run, entry: Entry, event: Succeeded) -> Run:
-    return _ended(run, entry, event.outcome, log_size=event.log_size)
+    return _ended(run, entry, event.outcome)
 
 
 def _failed(run: Run, entry: Entry, event: Failed) -> Run:
-    ended = _ended(run, entry, event.outcome, log_size=event.log_size)
+    ended = _ended(run, entry, event.outcome)
     return _replace(ended, reason=event.reason, message=event.message)
 
 
 def _cancelled(run: Run, entry: Entry, event: Cancelled) -> Run:
-    ended = _ended(run, entry, event.outcome, log_size=event.log_size)
+    ended = _ended(run, entry, event.outcome)
     return _replace(ended, message=event.message)
 
 
-def _ended(run: Run, entry: Entry, outcome: Outcome | None, *, log_size: int) -> Run:
-    ended = _replace(run, ended_at=entry.at.wall, deadlines=(), log_size=log_size)
+def _ended(run: Run, entry: Entry, outcome: Outcome | None) -> Run:
+    ended = _replace(run, ended_at=entry.at.wall, deadlines=(), log_size=entry.log_offset)
     if run.started_mono_ns is not None and entry.at.mono_ns >= run.started_mono_ns:
         ended = _replace(ended, duration_s=(entry.at.mono_ns - run.started_mono_ns) / 1e9)
     match outcome:
@@ -205,43 +206,37 @@ _APPLY: Mapping[type, Callable[[Run, Entry, Any], Run]] = MappingProxyType(
 )
 
 
-def judge(outcome: Outcome, *, log_size: int) -> Event:  # noqa: PLR0911 - one line a case
+def judge(outcome: Outcome) -> Event:  # noqa: PLR0911 - one line a case
     """The event that ends a run, from how its execution went."""
     match outcome:
         case Exited(stopped=StopCause.CANCEL | StopCause.SHUTDOWN):
-            return Cancelled(message=_how(outcome), outcome=outcome, log_size=log_size)
+            return Cancelled(message=_how(outcome), outcome=outcome)
         case Exited(stopped=StopCause.TIMEOUT):
             message = f"stopped at its time limit; {_how(outcome)}"
-            return Failed(
-                reason=Reason.TIMEOUT, message=message, outcome=outcome, log_size=log_size
-            )
+            return Failed(reason=Reason.TIMEOUT, message=message, outcome=outcome)
         case Exited(exit_code=0):
-            return Succeeded(outcome=outcome, log_size=log_size)
+            return Succeeded(outcome=outcome)
         case Exited():
             reason = Reason.SIGNAL if outcome.signal else Reason.EXIT_CODE
-            return Failed(reason=reason, message=_how(outcome), outcome=outcome, log_size=log_size)
+            return Failed(reason=reason, message=_how(outcome), outcome=outcome)
         case NotStarted(stopped=None):
-            return _failed_as(Reason.START_FAILED, outcome, log_size)
+            return _failed_as(Reason.START_FAILED, outcome)
         case NotStarted():
-            return Cancelled(message=outcome.message, outcome=outcome, log_size=log_size)
+            return Cancelled(message=outcome.message, outcome=outcome)
         case Lost():
-            return _failed_as(Reason.LOST, outcome, log_size)
+            return _failed_as(Reason.LOST, outcome)
         case Crashed():
-            return _failed_as(Reason.INTERNAL, outcome, log_size)
+            return _failed_as(Reason.INTERNAL, outcome)
 
 
-def _failed_as(reason: Reason, outcome: NotStarted | Lost | Crashed, log_size: int) -> Failed:
-    return Failed(reason=reason, message=outcome.message, outcome=outcome, log_size=log_size)
+def _failed_as(reason: Reason, outcome: NotStarted | Lost | Crashed) -> Failed:
+    return Failed(reason=reason, message=outcome.message, outcome=outcome)
 
 
 def _how(outcome: Exited) -> str:
     if outcome.signal:
         return f"ended by SIG{outcome.signal}"
     return f"exit code {outcome.exit_code}"
-
-
-def _name(event: Event) -> str:
-    return str(type(event).__struct_config__.tag)
 
 
 _S = TypeVar("_S", bound=msgspec.Struct)

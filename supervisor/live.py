@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import trio
 
 from supervisor.executors import StopBox
+from supervisor.logfile import LogWriter
 from supervisor.model import Entry, Run
 from supervisor.pulse import Pulse
 from supervisor.queue import Ticket
+from supervisor.wire import EventView
 
 
 class Posting:
@@ -29,10 +32,12 @@ class LiveRun:
     Decisions look at `posted`; whatever is shown to anyone is `run`.
     """
 
-    def __init__(self, run: Run) -> None:
-        """`run` as the journal has it."""
+    def __init__(self, run: Run, events: Sequence[EventView]) -> None:
+        """`run` and all of its `events` as the journal has them."""
         self.run = run
         self.posted = run
+        self.events = list(events)
+        """All events of the run that are on disk, oldest first; only ever appended to."""
         self.outbox: deque[Posting] = deque()
         """Decided and not yet on disk, in order."""
         self.ticket = Ticket(
@@ -47,7 +52,14 @@ class LiveRun:
         """Fires when its log has grown, its status has changed, or it has ended."""
         self.ended = trio.Event()
         """Set once its end is on disk."""
+        self.log: LogWriter | None = None
+        """Its log, once it has one; closed once it is complete."""
         self.log_complete = False
         """True once no further byte can come."""
         self.trouble: str | None = None
         """Why it cannot be carried out right now, in words."""
+
+    @property
+    def log_size(self) -> int:
+        """The offset at which its log ends so far."""
+        return 0 if self.log is None else self.log.size

@@ -240,14 +240,15 @@ class LogWriter:
 
     def _take_up(self) -> None:
         try:
-            self.size = os.fstat(self._log_fd).st_size
+            found = os.fstat(self._log_fd)
+            self.size = found.st_size
             index_size = os.fstat(self._index_fd).st_size
             if index_size < logindex.HEADER_SIZE:
                 _write_whole(self._index_fd, logindex.pack_header(Header()), 0)
             else:
                 self._take_up_index()
             if self.size and not self._count:
-                self._write_record(Record(0, Stream.STDOUT, _now_us()), 0)
+                self._write_record(Record(0, Stream.STDOUT, found.st_mtime_ns // 1000), 0)
         except OSError as exc:
             self._refuse(exc)
             raise
@@ -378,13 +379,12 @@ class LogReader:
         StorageUnavailable.
         """
         size = self._checked_size(offset)
-        gap = self._trimmed(offset)
-        if gap or offset == size:
-            return [gap] if gap else []
+        if offset == size:
+            return []
         spans, end = self._index.spans(offset, size, limit)
         end = min(end, offset + limit)
         data = self._pread(offset, end - offset)
-        gap = self._trimmed(offset)  # the bytes may have been given back while we read
+        gap = self._trimmed(offset)  # looked at last: bytes may be given back while we read
         if gap:
             return [gap]
         pieces: list[Piece] = []
@@ -405,9 +405,6 @@ class LogReader:
         nearer: go on at `next` until that is the size. Raises as `read`.
         """
         size = self._checked_size(offset)
-        gap = self._trimmed(offset)
-        if gap:
-            return StreamPart((gap,), gap.next)
         spans, end = self._index.spans(offset, size, size - offset)
         pieces: list[Piece] = []
         for span in spans:
@@ -459,8 +456,8 @@ class LogReader:
         return size
 
     def _trimmed(self, offset: int) -> Gap | None:
-        oldest = self.oldest
-        return Gap(offset, oldest, GapReason.TRIMMED) if offset < oldest else None
+        floor = self._index.header().floor
+        return Gap(offset, floor, GapReason.TRIMMED) if offset < floor else None
 
     def _pread(self, offset: int, count: int) -> bytes:
         try:

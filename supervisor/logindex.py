@@ -138,6 +138,11 @@ def sound_prefix(last: Record | None, records: Iterable[Record], size: int) -> i
     return good
 
 
+def _place(record: Record) -> int:
+    """Where a search should see this record: a blank one, lost at the end, past all others."""
+    return record.start if record.time_us else _LOW_56
+
+
 def last_at_or_before(offset: int, count: int, first: int, fetch: Callable[[int], Record]) -> int:
     """The number of the last of `count` records that starts at or before `offset`.
 
@@ -147,7 +152,7 @@ def last_at_or_before(offset: int, count: int, first: int, fetch: Callable[[int]
     while low < high:
         middle = (low + high) // 2
         record = fetch(middle)
-        if record.time_us and record.start <= offset:
+        if _place(record) <= offset:
             low = middle + 1
         else:
             high = middle
@@ -159,14 +164,14 @@ def covers(records: Sequence[Record], offset: int, *, at_end: bool) -> bool:
 
     `at_end` says that no record follows them.
     """
-    if not records or not records[0].time_us or records[0].start > offset:
+    if not records or _place(records[0]) > offset:
         return False
-    return at_end or records[-1].start > offset
+    return at_end or _place(records[-1]) > offset
 
 
 def index_of(records: Sequence[Record], offset: int) -> int:
     """Which of these ordered `records` covers `offset`; 0 if none does."""
-    return max(0, bisect_right(records, offset, key=lambda record: record.start) - 1)
+    return max(0, bisect_right(records, offset, key=_place) - 1)
 
 
 def spans(records: Iterable[Record], begin: int, end: int) -> list[Span]:

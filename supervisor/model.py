@@ -330,7 +330,6 @@ class Succeeded(Struct, frozen=True, kw_only=True, tag="succeeded"):
     """It ended with exit code 0."""
 
     outcome: Outcome
-    log_size: int = 0
 
 
 class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
@@ -339,7 +338,6 @@ class Failed(Struct, frozen=True, kw_only=True, tag="failed"):
     reason: Reason
     message: str
     outcome: Outcome
-    log_size: int = 0
 
 
 class Cancelled(Struct, frozen=True, kw_only=True, tag="cancelled"):
@@ -347,7 +345,6 @@ class Cancelled(Struct, frozen=True, kw_only=True, tag="cancelled"):
 
     message: str
     outcome: Outcome | None = None
-    log_size: int = 0
 
 
 Event = (
@@ -364,13 +361,19 @@ Event = (
 )
 
 
+def event_name(event: Event) -> str:
+    """The name of an event's type, as stored and shown, such as `stop_requested`."""
+    return str(type(event).__struct_config__.tag)
+
+
 class Entry(Struct, frozen=True):
-    """An event as it is recorded: when, who caused it, and for which run."""
+    """An event as it is recorded: when, who caused it, for which run, and where in its log."""
 
     run_id: str
     at: Moment
     by: Actor
     event: Event
+    log_offset: int = 0
 
 
 class Run(Struct, frozen=True, kw_only=True):

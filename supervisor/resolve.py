@@ -5,8 +5,8 @@ A run's spec is resolved once, when it is submitted; nothing is looked up later.
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 
 from msgspec import structs
 
@@ -16,7 +16,7 @@ from supervisor.checks import (
     check_priority,
     check_tags,
     check_timeout,
-    text_problem,
+    path_problem,
 )
 from supervisor.errors import BadRequest, BadValue, NoSuchJob
 from supervisor.model import Job, RunSpec, StopPolicy
@@ -52,7 +52,7 @@ def resolve(job: Job, request: SubmitRequest) -> RunSpec:
         if getattr(request, field) is not None:
             raise BadRequest(f"give either job or {field}, not both", field=field)
     for field in ("cwd", "env"):
-        if getattr(request, field):
+        if getattr(request, field) not in (None, {}):
             raise BadRequest(f"a job's {field} cannot be changed by a request", field=field)
     values = bind_params(job, request.params)
     texts = {name: to_text(value) for name, value in values.items()}
@@ -112,10 +112,10 @@ def _filled(env: Mapping[str, str], texts: Mapping[str, str]) -> dict[str, str]:
 def _directory(wanted: str | None, default: str) -> str:
     if wanted is None:
         return default
-    problem = "must not be empty" if not wanted else text_problem(wanted)
+    problem = path_problem(wanted)
     if problem:
         raise BadValue(problem, field="cwd")
-    return posixpath.normpath(posixpath.join(default, wanted))
+    return str(PurePosixPath(default, wanted))
 
 
 def _override(spec: RunSpec, request: SubmitRequest) -> RunSpec:

@@ -7,8 +7,9 @@ The keys asked for are the keys there are: `close` refuses the rest.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeVar
 
 from supervisor.errors import BadValue
@@ -17,30 +18,47 @@ from supervisor.suggest import did_you_mean
 from supervisor.tomltext import Path, Toml
 
 T = TypeVar("T")
+_MOST = 2**31 - 1
+_FEW = 8
 
 
-class Mistakes:
-    """Everything wrong with one file, kept in the order of its lines."""
+class Notes:
+    """What is wrong or odd about one file, kept in the order of its lines."""
 
     def __init__(self, name: str, toml: Toml) -> None:
         """`name` is what the file is called in messages."""
         self._name = name
         self._toml = toml
-        self._found: list[tuple[int, str]] = []
+        self._mistakes: list[tuple[int, str]] = []
+        self._warnings: list[tuple[int, str]] = []
         for line, path, message in toml.faults:
-            self._add(line, path, message)
+            self._mistakes.append((line, self._text(line, path, message)))
 
-    def add(self, path: Path, message: str) -> None:
+    def mistake(self, path: Path, message: str) -> None:
         """Note that what stands at `path` is wrong."""
-        self._add(self._toml.line_of(path), path, message)
+        line = self._toml.line_of(path)
+        self._mistakes.append((line, self._text(line, path, message)))
 
-    def _add(self, line: int, path: Path, message: str) -> None:
-        self._found.append((line, f"{self._name}:{line}: {_place(path)}{message}"))
+    def warning(self, path: Path, message: str) -> None:
+        """Note that what stands at `path` works but is likely not meant."""
+        line = self._toml.line_of(path)
+        self._warnings.append((line, self._text(line, path, message)))
 
-    def lines(self) -> tuple[str, ...]:
+    def mistakes(self) -> tuple[str, ...]:
         """One line for each mistake, in file order, without repeats."""
-        ordered = sorted(self._found, key=lambda mistake: mistake[0])
-        return tuple(dict.fromkeys(text for _, text in ordered))
+        return _in_order(self._mistakes)
+
+    def warnings(self) -> tuple[str, ...]:
+        """One line for each warning, in file order, without repeats."""
+        return _in_order(self._warnings)
+
+    def _text(self, line: int, path: Path, message: str) -> str:
+        return f"{self._name}:{line}: {_place(path)}{message}"
+
+
+def _in_order(notes: list[tuple[int, str]]) -> tuple[str, ...]:
+    ordered = sorted(notes, key=lambda note: note[0])
+    return tuple(dict.fromkeys(text for _, text in ordered))
 
 
 def _place(path: Path) -> str:
@@ -52,10 +70,10 @@ def _place(path: Path) -> str:
             return f"job {name}: "
         case ("jobs", str(name), *keys):
             return f"job {name}: key {dotted(keys)}: "
-        case (str(table),):
-            return f"[{table}]: "
+        case ("supervisor" | "web" | "jobs" as table, *keys):
+            return f"[{table}]: key {dotted(keys)}: " if keys else f"[{table}]: "
         case _:
-            return f"[{path[0]}]: key {dotted(path[1:])}: "
+            return f"key {dotted(path)}: "
 
 
 def dotted(keys: Sequence[str | int]) -> str:
@@ -69,11 +87,11 @@ def dotted(keys: Sequence[str | int]) -> str:
 class Table:
     """One table of the file. `path` is where it stands."""
 
-    def __init__(self, values: Mapping[str, object], path: Path, mistakes: Mistakes) -> None:
+    def __init__(self, values: Mapping[str, object], path: Path, notes: Notes) -> None:
         """Nothing has been asked for yet."""
         self._values = values
         self._path = path
-        self._mistakes = mistakes
+        self._notes = notes
         self.known: dict[str, None] = {}
 
     def __contains__(self, key: str) -> bool:
@@ -81,9 +99,13 @@ class Table:
 
     def wrong(self, message: str, *keys: str | int) -> None:
         """Note a mistake of this table, or of what stands at `keys` in it."""
-        self._mistakes.add((*self._path, *keys), message)
+        self._notes.mistake((*self._path, *keys), message)
 
-    def keys(self) -> list[str]:
+    def odd(self, message: str, *keys: str | int) -> None:
+        """Note something that works but is likely not meant."""
+        self._notes.warning((*self._path, *keys), message)
+
+    def names(self) -> list[str]:
         """The keys that stand in the table, in file order."""
         return list(self._values)
 
@@ -119,15 +141,16 @@ class Table:
         self.wrong(_must_be("true or false", value), key)
         return default
 
-    def whole(self, key: str, default: T, *, least: int, most: int = 2**31) -> int | T:
-        """A whole number from `least` to `most`."""
+    def whole(self, key: str, default: T, *, least: int, most: int | None = None) -> int | T:
+        """A whole number of at least `least`, and at most `most`."""
         value = self.value(key)
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int):
             self.wrong(_must_be("a whole number", value), key)
-        elif not least <= value <= most:
-            self.wrong(f"must be from {least} to {most}, not {value}", key)
+        elif value < least or value > (most or _MOST):
+            bounds = f"{least} or more" if most is None else f"from {least} to {most}"
+            self.wrong(f"must be {bounds}, not {value}", key)
         else:
             return value
         return default
@@ -151,13 +174,18 @@ class Table:
         if value is not None and not isinstance(value, dict):
             self.wrong(_must_be("a table", value), key)
         values = value if isinstance(value, dict) else {}
-        return Table(values, (*self._path, key), self._mistakes)
+        return Table(values, (*self._path, key), self._notes)
 
-    def close(self) -> None:
-        """Note every key that nobody asked for."""
+    def close(self, others: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Note every key that nobody asked for. `others` are names of other programs for ours."""
         for key in self._values:
-            if key not in self.known:
-                self.wrong(f"there is no such key{did_you_mean(key, self.known)}", key)
+            if key in self.known:
+                continue
+            meant = others.get(key.lower().replace("-", "_"))
+            guess = f'; did you mean "{meant}"?' if meant else did_you_mean(key, self.known)
+            if not guess and len(self.known) <= _FEW:
+                guess = f"; it can be {' or '.join(self.known)}"
+            self.wrong(f"there is no such key{guess}", key)
 
 
 def _must_be(wanted: str, value: object) -> str:
@@ -166,7 +194,7 @@ def _must_be(wanted: str, value: object) -> str:
             given = "a list"
         case dict():
             given = "a table"
-        case datetime.date() | datetime.time():
+        case dt.date() | dt.time():
             given = "a date or time"
         case _:
             given = shown(value)

@@ -13,17 +13,22 @@ from bisect import bisect_right
 
 from msgspec import Struct
 
+from supervisor.tomlfault import explain
+
 Path = tuple[str | int, ...]
 
 _SPACE = re.compile(r"[ \t]*")
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _KEY = re.compile(r"[A-Za-z0-9_-]+|\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*'", re.ASCII)
 _STRING = re.compile(
-    r'"""(?:\\.|[^\\])*?"""(?!")' r"|'''.*?'''(?!')" r'|"(?:[^"\\\n]|\\.)*"' r"|'[^'\n]*'",
+    r'"""(?:\\.|[^\\])*?"""(?!")'
+    r"|'''.*?'''(?!')"
+    r'|"(?:[^"\\\n]|\\.)*"(?!")'
+    r"|'[^'\n]*'(?!')",
     re.DOTALL,
 )
+_LOST = -1  # in the path of what stands in something given twice
 _SCALAR = re.compile(r"[^,\[\]{}#\"'=\r\n]+")
-_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 class Toml(Struct, frozen=True):
@@ -53,27 +58,20 @@ def read_toml(text: str) -> Toml:
     ]
     for _, _, start, end in scanner.repeats:
         text = text[:start] + re.sub(r"[^\n]", " ", text[start:end]) + text[end:]
+    values: dict[str, object] = {}
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        line, message = _explain(str(error), text)
+        line, message = explain(str(error), text, scanner.open_line)
         if all(line != repeated for repeated, _, _ in faults):
-            faults.append((line, (), message))
-        return Toml({}, scanner.lines, tuple(faults))
-    except RecursionError:
-        return Toml({}, scanner.lines, (*faults, (1, (), "not valid TOML: nested too deeply")))
+            faults.append((line, scanner.statement_at(line), message))
+    except (RecursionError, ValueError) as error:
+        what = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        faults.append((1, (), f"not valid TOML: {what}"))
     return Toml(values, scanner.lines, tuple(faults))
 
 
-def _explain(message: str, text: str) -> tuple[int, str]:
-    match = _PLACE.search(message)
-    reason = _PLACE.sub("", message)
-    if match is None or match[1] is None:
-        return text.count("\n") + 1, f"not valid TOML: {reason} at the end of the file"
-    return int(match[1]), f"not valid TOML: {reason}, column {match[2]}"
-
-
-class _Unreadable(Exception):  # noqa: N818 - ends a scan, says nothing about errors
+class _Unreadable(Exception):
     """The scanner does not know how to go on."""
 
 
@@ -82,6 +80,8 @@ class _Scanner:
 
     def __init__(self, text: str) -> None:
         self.lines: dict[Path, int] = {}
+        self.open_line: int | None = None  # where that begins which made no sense
+        self._begun: list[tuple[int, Path]] = []
         self.repeats: list[tuple[int, Path, int, int]] = []
         self._text = text
         self._at = 0
@@ -93,7 +93,12 @@ class _Scanner:
         try:
             self._document()
         except (_Unreadable, RecursionError):
-            return
+            self.open_line = self._begun[-1][0]
+
+    def statement_at(self, line: int) -> Path:
+        """The key or table that begins on `line`, or before it and goes on there."""
+        last = max((start for start, _ in self._begun if start <= line), default=0)
+        return next((path for start, path in self._begun if start == last), ())
 
     def _document(self) -> None:
         table: Path = ()
@@ -107,20 +112,20 @@ class _Scanner:
                 repeat = None
             if start >= len(self._text):
                 return
+            self._begun.append((self._line(start), () if header else table))
             if header:
                 table, again = self._header()
-                if again:
-                    repeat = (self._line(start), table, start)
-            elif repeat is None:
-                self._pair(table)
+                repeat = (self._line(start), table, start) if again else None
+                table = (*table, _LOST) if again else table
             else:
-                self._pair((*table, -1))
+                self._pair(table)
 
     def _header(self) -> tuple[Path, bool]:
         start = self._at
         many = self._text.startswith("[[", start)
         self._at += 2 if many else 1
         path = self._real(self._dotted())
+        self._begun[-1] = (self._line(start), path)
         self._take("]]" if many else "]")
         if many:
             size = self._array_sizes.get(path, 0)
@@ -138,13 +143,15 @@ class _Scanner:
                 real = (*real, self._array_sizes[real] - 1)
         return real
 
-    def _pair(self, table: Path) -> None:
+    def _pair(self, table: Path, *, nested: bool = False) -> None:
         start = self._at
         path = (*table, *self._dotted())
+        if not nested:
+            self._begun[-1] = (self._line(start), path)
         self._take("=")
         again = self._give(path, start)
-        self._value((*path, -1) if again else path)
-        if again:
+        self._value((*path, _LOST) if again else path)
+        if again and _LOST not in path:
             self.repeats.append((self._line(start), path, start, self._at))
 
     def _dotted(self) -> Path:
@@ -186,7 +193,7 @@ class _Scanner:
                 self._value((*path, place))
                 place += 1
             else:
-                self._pair(path)
+                self._pair(path, nested=True)
             self._skip(_BLANK)
             if not self._next(closing):
                 self._take(",")

@@ -40,15 +40,11 @@ def parse_duration(value: object, *, field: str | None = None) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise BadValue(f"must be a duration: {_EXAMPLES}, or a number of seconds", field=field)
     seconds = _text_seconds(value.strip(), field) if isinstance(value, str) else value
+    if seconds > _LONGEST_S:
+        raise BadValue("a duration cannot be longer than 100 years", field=field)
     if math.isnan(seconds) or seconds < 0:
         raise BadValue(f"a duration cannot be {value!r}: it must be 0 or more", field=field)
-    if seconds > _LONGEST_S:
-        raise BadValue(f"{_shown(value)} is longer than 100 years", field=field)
     return float(seconds)
-
-
-def _shown(value: float | str) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def _text_seconds(text: str, field: str | None) -> float:
@@ -61,7 +57,7 @@ def _text_seconds(text: str, field: str | None) -> float:
     if not parts or _PART.sub("", text).strip() or not all(units):
         raise BadValue(f'"{text}" is not a duration: {_EXAMPLES}', field=field)
     if any(unit not in _SECONDS for unit in units):
-        raise BadValue(f'"{text}" is not a duration: {_respelt(parts)}', field=field)
+        raise BadValue(f'"{text}" is not a duration{_respelt(parts)}', field=field)
     order = list(_SECONDS)
     places = [order.index(unit) for unit in units]
     if places != sorted(set(places)):
@@ -73,9 +69,9 @@ def _respelt(parts: list[tuple[str, str]]) -> str:
     """How to write what was meant, if that can be told: `10 minutes` is `"10m"`."""
     units = [_UNIT_OF.get(unit.lower()) for _, unit in parts]
     if not all(units):
-        return _EXAMPLES
+        return f": {_EXAMPLES}"
     text = "".join(f"{number}{unit}" for (number, _), unit in zip(parts, units, strict=True))
-    return f'did you mean "{text}"?'
+    return f'; did you mean "{text}"?'
 
 
 def show_duration(seconds: float) -> str:
@@ -97,12 +93,12 @@ def parse_size(value: object, *, field: str | None = None) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise BadValue(f"must be a size: {wanted}", field=field)
     if isinstance(value, int):
-        size = value
+        size: float = value
     else:
         match = _SIZE.fullmatch(value.strip())
         if match is None:
             raise BadValue(f'"{value}" is not a size: {wanted}', field=field)
-        size = int(float(match[1]) * _BYTES[match[2].upper()])
+        size = float(match[1]) * _BYTES[match[2].upper()]
     if not 0 <= size < 2**63:
-        raise BadValue(f"{_shown(value)} is out of range for a size in bytes", field=field)
-    return size
+        raise BadValue("is out of range for a size in bytes", field=field)
+    return int(size)

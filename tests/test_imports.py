@@ -27,6 +27,7 @@ BREAKING = [
     ("supervisor.service", "import supervisor.testing", LAYERS),
     ("web.auth", "import web.api", LAYERS),
     ("web.app", "import supervisor.daemon", LAYERS),
+    ("web.api", "import supervisor.client", LAYERS),
     ("supervisor.service", "import web.stream", ENGINE),
     ("supervisor.client", "from web import openapi", ENGINE),
 ]
@@ -48,7 +49,8 @@ def copy(tmp_path: Path) -> Path:
 
 def add(project: Path, module: str, line: str) -> None:
     """Add a line to a module, which is made if it is not there."""
-    file = project.joinpath(*module.split(".")).with_suffix(".py")
+    path = project.joinpath(*module.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     file.parent.mkdir(exist_ok=True)
     with file.open("a", encoding="utf-8") as text:
         text.write(f"\n{line}\n")

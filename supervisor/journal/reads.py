@@ -17,7 +17,7 @@ MAX_PAGE = 1000
 _LAST_SEQ = 2**63 - 1
 EVENT_COLUMNS = (
     "events.seq, run_seq, runs.id, at, mono_ns, boot_id, actor_kind, actor_name, "
-    "events.version, payload"
+    "events.version, payload, log_offset"
 )
 _EVENTS = f"SELECT {EVENT_COLUMNS} FROM events JOIN runs ON runs.seq = events.run "  # noqa: S608
 
@@ -27,10 +27,10 @@ Value = str | int
 def find_run(database: sqlite3.Connection, run_id: str) -> Run:
     """The run with this id. Raises NoSuchRun."""
     row = database.execute(
-        "SELECT version, body FROM runs WHERE id = ?", (_text(run_id),)
+        "SELECT version, body FROM runs WHERE id = ?", (storable(run_id),)
     ).fetchone()
     if row is None:
-        raise NoSuchRun(f"there is no run {_text(run_id)}")
+        raise no_such_run(run_id)
     return codec.decode_run(*row)
 
 
@@ -88,10 +88,10 @@ def count_by_status(database: sqlite3.Connection) -> dict[Status, int]:
 
 def events_of(database: sqlite3.Connection, run_id: str) -> list[EventView]:
     """A run's events, oldest first. Raises NoSuchRun."""
-    rows = database.execute(_EVENTS + "WHERE runs.id = ? ORDER BY run_seq", (_text(run_id),))
+    rows = database.execute(_EVENTS + "WHERE runs.id = ? ORDER BY run_seq", (storable(run_id),))
     found = [event_from_row(row) for row in rows]
     if not found:  # a run has at least the event that made it
-        raise NoSuchRun(f"there is no run {_text(run_id)}")
+        raise no_such_run(run_id)
     return found
 
 
@@ -106,12 +106,13 @@ def events_since(database: sqlite3.Connection, seq: int, limit: int) -> list[Eve
 
 def event_from_row(row: tuple[Any, ...]) -> EventView:
     """The event from a row of EVENT_COLUMNS."""
-    seq, run_seq, run_id, at, mono_ns, boot_id, actor_kind, actor_name, version, payload = row
+    seq, run_seq, run_id, at, mono_ns, boot_id, kind, name, version, payload, log_offset = row
     entry = Entry(
         run_id=run_id,
         at=Moment(wall=datetime.fromisoformat(at), mono_ns=mono_ns, boot_id=boot_id),
-        by=Actor(actor_kind, actor_name),
+        by=Actor(kind, name),
         event=codec.decode_event(version, payload),
+        log_offset=log_offset,
     )
     return EventView(seq=seq, run_seq=run_seq, version=version, entry=entry)
 
@@ -146,9 +147,9 @@ class _Walk(Struct, frozen=True):
 def _walks(query: RunQuery) -> list[_Walk]:
     if query.tag is not None:
         tagged = "run_tags CROSS JOIN runs ON runs.seq = run_tags.run WHERE run_tags.tag = ?"
-        return [_Walk(tagged, (_text(query.tag),), seq="run_tags.run")]
+        return [_Walk(tagged, (storable(query.tag),), seq="run_tags.run")]
     if query.job is not None:
-        return [_Walk("runs INDEXED BY runs_by_job WHERE runs.job = ?", (_text(query.job),))]
+        return [_Walk("runs INDEXED BY runs_by_job WHERE runs.job = ?", (storable(query.job),))]
     if query.text:
         return [_Walk("runs INDEXED BY runs_by_text WHERE TRUE")]
     if query.status:
@@ -163,16 +164,21 @@ def _filters(query: RunQuery) -> tuple[str, list[Value]]:
     values: list[Value] = []
     if query.text:
         sql += "AND instr(runs.search, ?) "
-        values.append(_text(query.text).casefold())
+        values.append(storable(query.text).casefold())
     if query.job is not None:
         sql += "AND runs.job = ? "
-        values.append(_text(query.job))
+        values.append(storable(query.job))
     if query.status:
         sql += f"AND runs.status IN ({', '.join('?' * len(query.status))}) "
         values += [status.value for status in query.status]
     return sql, values
 
 
-def _text(text: str) -> str:
+def storable(text: str) -> str:
     """`text` as SQLite can take it: a lone surrogate, which nothing stored has, becomes `?`."""
     return text.encode("utf-8", "replace").decode()
+
+
+def no_such_run(run_id: str) -> NoSuchRun:
+    """The error that says so."""
+    return NoSuchRun(f"there is no run {storable(run_id)}")

@@ -53,6 +53,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             kind TEXT NOT NULL,
             version INTEGER NOT NULL,
             payload TEXT NOT NULL,
+            log_offset INTEGER NOT NULL,
             UNIQUE (run, run_seq)
         )
         """,

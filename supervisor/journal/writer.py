@@ -167,7 +167,8 @@ def _fail(database: sqlite3.Connection, batch: Sequence[Write[Any]], error: Exce
     Such a member may have been judged by what another one wrote, which is undone now.
     """
     if database.in_transaction:
-        database.execute("ROLLBACK")
+        with contextlib.suppress(sqlite3.Error):  # then BEGIN fails and it is tried again here
+            database.execute("ROLLBACK")
     for write in batch:
         write.error = StorageUnavailable(f"the journal cannot be written: {error}")
         write.error.__cause__ = error

@@ -10,11 +10,17 @@ import sqlite3
 
 from msgspec import Struct
 
-from supervisor.errors import BadValue, IllegalTransition, NoSuchRun, RunIdTaken, RunNotEnded
+from supervisor.errors import (
+    BadValue,
+    IllegalTransition,
+    RunIdTaken,
+    RunNotEnded,
+    StorageUnavailable,
+)
 from supervisor.journal import codec
-from supervisor.journal.reads import events_of, find_run
+from supervisor.journal.reads import events_of, find_run, no_such_run, storable
 from supervisor.lifecycle import TRANSITIONS, begin
-from supervisor.model import Entry, Run, RunSpec, Status
+from supervisor.model import Entry, Run, RunSpec, Status, event_name
 from supervisor.wire import EventView
 
 
@@ -56,10 +62,10 @@ def record(database: sqlite3.Connection, run: Run, entry: Entry) -> EventView:
     """
     row = database.execute("SELECT status FROM runs WHERE seq = ?", (run.seq,)).fetchone()
     if row is None:
-        raise _no_such_run(run.id)
+        raise no_such_run(run.id)
     if TRANSITIONS[Status(row[0])].get(type(entry.event)) is not run.status:
         raise IllegalTransition(
-            f"{codec.event_kind(entry.event)} does not lead from {row[0]} to {run.status}"
+            f"{event_name(entry.event)} does not lead from {row[0]} to {run.status}"
         )
     database.execute(
         "UPDATE runs SET status = ?, version = ?, body = ? WHERE seq = ?",
@@ -70,9 +76,9 @@ def record(database: sqlite3.Connection, run: Run, entry: Entry) -> EventView:
 
 def delete(database: sqlite3.Connection, run_id: str) -> None:
     """Remove an ended run and its events. Raises NoSuchRun, RunNotEnded."""
-    row = database.execute("SELECT status FROM runs WHERE id = ?", (run_id,)).fetchone()
+    row = database.execute("SELECT status FROM runs WHERE id = ?", (storable(run_id),)).fetchone()
     if row is None:
-        raise _no_such_run(run_id)
+        raise no_such_run(run_id)
     if not Status(row[0]).ended:
         raise RunNotEnded(f"run {run_id} is {row[0]}; only an ended run can be deleted")
     database.execute("DELETE FROM runs WHERE id = ?", (run_id,))
@@ -95,9 +101,6 @@ def _next_seq(database: sqlite3.Connection) -> int:
 
 
 def _insert_run(database: sqlite3.Connection, run: Run, digest: str | None) -> None:
-    body = codec.encode_run(run)
-    if codec.decode_run(codec.RUN_VERSION, body) != run:
-        raise BadValue("the request holds a value that cannot be stored")
     database.execute(
         "INSERT INTO runs (seq, id, status, job, search, digest, version, body) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -109,13 +112,25 @@ def _insert_run(database: sqlite3.Connection, run: Run, digest: str | None) -> N
             _search_text(run.id, run.spec),
             digest,
             codec.RUN_VERSION,
-            body,
+            _faithful_body(run),
         ),
     )
     database.executemany(
         "INSERT INTO run_tags (tag, run) VALUES (?, ?)",
         [(tag, run.seq) for tag in set(run.spec.tags)],
     )
+
+
+def _faithful_body(run: Run) -> str:
+    """The run's JSON, known to give the same run again. Raises BadValue if none does."""
+    body = codec.encode_run(run)
+    try:
+        faithful = codec.decode_run(codec.RUN_VERSION, body) == run
+    except StorageUnavailable:
+        faithful = False
+    if not faithful:
+        raise BadValue("a value cannot be stored: a number is not finite, or text is not Unicode")
+    return body
 
 
 def _search_text(run_id: str, spec: RunSpec) -> str:
@@ -130,7 +145,7 @@ def _append(database: sqlite3.Connection, run: Run, entry: Entry) -> EventView:
     ).fetchone()
     cursor = database.execute(
         "INSERT INTO events (run, run_seq, at, mono_ns, boot_id, actor_kind, actor_name, kind, "
-        "version, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "version, payload, log_offset) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             run.seq,
             run_seq,
@@ -139,16 +154,13 @@ def _append(database: sqlite3.Connection, run: Run, entry: Entry) -> EventView:
             entry.at.boot_id,
             entry.by.kind,
             entry.by.name,
-            codec.event_kind(entry.event),
+            event_name(entry.event),
             codec.EVENT_VERSION,
             codec.encode_event(entry.event),
+            entry.log_offset,
         ),
     )
     assert cursor.lastrowid is not None  # noqa: S101 - an INSERT has just succeeded
     return EventView(
         seq=cursor.lastrowid, run_seq=run_seq, version=codec.EVENT_VERSION, entry=entry
     )
-
-
-def _no_such_run(run_id: str) -> NoSuchRun:
-    return NoSuchRun(f"there is no run {run_id}")

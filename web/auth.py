@@ -1,0 +1,165 @@
+"""Who is asking, and what they may do: the one place that turns a request into `Claims`.
+
+Every door ends here. A caller on the Unix socket is known by the kernel and needs no token: whoever
+may open the socket (its owner, its group, root: mode 0660) could do as much without us. Everybody
+else brings a token. A token that is given is what counts, on the Unix socket too, so that a
+narrower one is narrower everywhere.
+"""
+
+from __future__ import annotations
+
+import enum
+import fnmatch
+import hmac
+import pwd
+from collections.abc import Mapping
+
+import trio
+from msgspec import Struct
+
+from supervisor.errors import ConfigError, Forbidden, Unauthenticated
+from supervisor.model import Actor, Run
+from web.peer import Peer
+
+TOKEN_VARIABLE = "WS_AUTH_TOKEN"  # noqa: S105 - a name, not a secret
+DEV_TOKEN = "devtoken"  # noqa: S105 - public by intent
+MIN_TOKEN_LENGTH = 32
+
+
+class Scope(enum.StrEnum):
+    """What a caller may be allowed to do. They are independent; none includes another."""
+
+    RUNS_READ = "runs:read"
+    RUNS_SUBMIT = "runs:submit"
+    RUNS_EXEC = "runs:exec"
+    RUNS_CANCEL = "runs:cancel"
+    RUNS_INPUT = "runs:input"
+    METRICS_READ = "metrics:read"
+    ADMIN = "admin"
+
+
+class Claims(Struct, frozen=True, kw_only=True):
+    """Who a caller is and what they may do.
+
+    `runs` and `jobs` are globs that narrow it to runs and jobs that match, None for no bound.
+    """
+
+    actor: Actor
+    scopes: frozenset[Scope]
+    runs: tuple[str, ...] | None = None
+    jobs: tuple[str, ...] | None = None
+
+    def allows(self, scope: Scope) -> bool:
+        """Whether they may do what `scope` stands for."""
+        return scope in self.scopes
+
+    def require(self, scope: Scope) -> None:
+        """Raise Forbidden, naming `scope`, unless it is theirs."""
+        if not self.allows(scope):
+            raise Forbidden(f"this needs the scope {scope.value}", scope=scope.value)
+
+    def covers(self, run: Run) -> bool:
+        """Whether the run is within their globs. An ad-hoc run has no job for a glob to match."""
+        job = run.spec.job
+        return _matches(self.runs, run.id) and (
+            self.jobs is None or (job is not None and _matches(self.jobs, job))
+        )
+
+    def covers_job(self, name: str) -> bool:
+        """Whether the job is within their globs."""
+        return _matches(self.jobs, name)
+
+    def covers_run_id(self, run_id: str | None) -> bool:
+        """Whether a new run may have this id; None is one that we choose."""
+        return self.runs is None or (run_id is not None and _matches(self.runs, run_id))
+
+
+def _matches(globs: tuple[str, ...] | None, name: str) -> bool:
+    return globs is None or any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+
+
+NOBODY = Claims(actor=Actor("nobody", "anonymous"), scopes=frozenset())
+"""Who asks where nobody is asked who they are."""
+
+
+class Auth:
+    """Knows the tokens."""
+
+    def __init__(self, tokens: Mapping[str, Claims]) -> None:
+        """`tokens` are fixed ones, each with what it allows."""
+        self._tokens = tokens
+        self._names: dict[int, str] = {}
+
+    async def claims_of(self, peer: Peer, token: str | None) -> Claims:
+        """What a request may do that came from `peer` with `token`. Raises Unauthenticated."""
+        if token is not None:
+            return self._claims_of_token(token)
+        if peer.uid is not None:
+            return _everything(Actor("user", await self._user_name(peer.uid)))
+        raise Unauthenticated("a token is needed: Authorization: Bearer TOKEN")
+
+    def _claims_of_token(self, token: str) -> Claims:
+        given = token.encode()
+        found: Claims | None = None
+        # All are compared, and each in constant time, so that time tells nothing about any.
+        for known, claims in self._tokens.items():
+            if hmac.compare_digest(known.encode(), given):
+                found = claims
+        if found is None:
+            raise Unauthenticated("the token is not valid")
+        return found
+
+    async def _user_name(self, uid: int) -> str:
+        if uid not in self._names:
+            # Users may live in a directory on the network.
+            self._names[uid] = await trio.to_thread.run_sync(_look_up, uid)
+        return self._names[uid]
+
+
+def _look_up(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+
+
+def _everything(actor: Actor) -> Claims:
+    return Claims(actor=actor, scopes=frozenset(Scope))
+
+
+def make_auth(environ: Mapping[str, str], *, dev: bool) -> Auth:
+    """The tokens that the environment gives, and `devtoken` with `dev`.
+
+    Raises ConfigError if WS_AUTH_TOKEN could be guessed.
+    """
+    tokens: dict[str, Claims] = {}
+    static = environ.get(TOKEN_VARIABLE, "")
+    if static:
+        if len(static) < MIN_TOKEN_LENGTH:
+            raise ConfigError(
+                (f"{TOKEN_VARIABLE} must have {MIN_TOKEN_LENGTH} characters or more",)
+            )
+        if not _is_token(static):
+            raise ConfigError((f"{TOKEN_VARIABLE} must be printable ASCII without spaces",))
+        tokens[static] = _everything(Actor("token", TOKEN_VARIABLE))
+    if dev:
+        tokens[DEV_TOKEN] = _everything(Actor("token", DEV_TOKEN))
+    return Auth(tokens)
+
+
+def bearer_token(authorization: str | None) -> str | None:
+    """The token in an `Authorization` header (RFC 6750), None if there is no header.
+
+    Raises Unauthenticated for a header of any other kind.
+    """
+    if authorization is None:
+        return None
+    scheme, _, token = authorization.strip().partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not _is_token(token):
+        raise Unauthenticated("the Authorization header is not `Bearer TOKEN`")
+    return token
+
+
+def _is_token(text: str) -> bool:
+    return text != "" and all("!" <= character <= "~" for character in text)
