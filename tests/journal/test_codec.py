@@ -18,7 +18,6 @@ from supervisor.journal.codec import (
     decode_run,
     encode_event,
     encode_run,
-    event_kind,
 )
 from supervisor.model import (
     Event,
@@ -93,9 +92,7 @@ def test_an_unknown_version_is_said() -> None:
 @given(st.text(st.characters(categories=("L", "Cs"))))
 def test_text_that_is_not_unicode_is_stored_with_replacements(text: str) -> None:
     """Character by character, so that the rest of a message stays readable."""
-    event = Failed(
-        reason=Reason.START_FAILED, message=text, outcome=NotStarted(message=text)
-    )
+    event = Failed(reason=Reason.START_FAILED, message=text, outcome=NotStarted(message=text))
     stored = decode_event(EVENT_VERSION, encode_event(event))
     assert isinstance(stored, Failed)
     assert isinstance(stored.outcome, NotStarted)
