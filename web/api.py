@@ -66,6 +66,7 @@ ROUTES: tuple[Route, ...] = (
         handler=api_runs.cancel,
         scopes=_CANCEL,
         body=CancelRequest,
+        body_required=False,
         answers={Http.ACCEPTED: RunView, Http.OK: RunView},
         problems=(
             errors.BadRequest,

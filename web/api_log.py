@@ -16,7 +16,7 @@ from supervisor.errors import BadValue
 from supervisor.logview import LogView
 from supervisor.model import Run, Stream
 from supervisor.wire import RunView
-from web.call import Call
+from web.call import Call, no_body
 from web.logbody import LogBody, Wanted, framed_bytes, raw_bytes
 from web.ranges import Kept, Span, span_from, span_of_range
 
@@ -35,10 +35,8 @@ class LogQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """The query of `GET /runs/{id}/log`."""
 
     start: Annotated[
-        int | None,
+        Annotated[int, Meta(ge=-MAX_OFFSET, le=MAX_OFFSET)] | None,
         Meta(
-            ge=-MAX_OFFSET,
-            le=MAX_OFFSET,
             description="Offset of the first byte; negative: that many bytes before the end, from "
             "the start of a line. The oldest kept byte if that one is gone.",
         ),
@@ -65,7 +63,7 @@ async def log(call: Call, run_id: str) -> Response:
         kept = Kept(view.reader.oldest, view.reader.size)
         tag = _etag(run, kept, query, framed=framed) if complete else None
         if tag is not None and _known(call, tag):
-            return Response(status=HTTPStatus.NOT_MODIFIED, headers={"ETag": f'"{tag}"', **_ALWAYS})
+            return no_body(HTTPStatus.NOT_MODIFIED, {"ETag": f'"{tag}"', **_ALWAYS})
         span = _span(call, query, view, kept, plain=not framed, tag=tag)
     stop = None if query.follow and not complete else span.stop
     wanted = Wanted(span.start, stop, query.only)

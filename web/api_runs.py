@@ -21,7 +21,7 @@ from supervisor.wire import (
     SubmitRequest,
 )
 from web.auth import Claims, Scope
-from web.call import Call, answer
+from web.call import Call, answer, no_body
 from web.problems import problem_of, problem_response
 
 _CURSOR_BYTES = 8
@@ -36,8 +36,8 @@ class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
     job: Annotated[str | None, Meta(description="Runs of this job.")] = None
     tag: Annotated[str | None, Meta(description="Runs with this tag.")] = None
     q: Annotated[
-        str | None,
-        Meta(max_length=256, description="Text in the run's id, job or command, in any case."),
+        Annotated[str, Meta(max_length=256)] | None,
+        Meta(description="Text in the run's id, job or command, in any case."),
     ] = None
     limit: Annotated[int, Meta(ge=1, le=1000, description="At most this many.")] = 50
     before: Annotated[str | None, Meta(description="`next` of the page before.")] = None
@@ -111,7 +111,7 @@ async def delete(call: Call, run_id: str) -> Response:
     """Forgets an ended run and its log."""
     await call.run(run_id)
     await call.supervisor.delete(run_id, call.claims.actor)
-    return Response(status=HTTPStatus.NO_CONTENT)
+    return no_body(HTTPStatus.NO_CONTENT)
 
 
 async def events(call: Call, run_id: str) -> Response:

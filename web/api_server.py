@@ -7,7 +7,7 @@ from http import HTTPStatus
 from msgspec import Struct
 from quart import Response
 
-from web.call import Call, answer
+from web.call import Call, answer, no_body
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Runwire</title></head>
@@ -45,7 +45,7 @@ async def ready(call: Call) -> Response:
 
 async def to_pages(call: Call) -> Response:
     """The way to the web pages."""
-    return Response(status=HTTPStatus.FOUND, headers={"Location": call.link("/ui/")})
+    return no_body(HTTPStatus.FOUND, {"Location": call.link("/ui/")})
 
 
 async def page(call: Call) -> Response:

@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 from quart import Request, Response
+from quart_trio.wrappers import TrioResponse
 
 from supervisor.config import WebSettings
 from supervisor.errors import BadRequest, BadValue, NoSuchRun
@@ -92,6 +93,11 @@ def answer(
     )
 
 
+def no_body(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer that is all in its status and headers."""
+    return TrioResponse(status=status, headers=dict(headers or {}))
+
+
 def decode_body(data: bytes | str, kind: type[T]) -> T:
     """JSON as a `kind`. Raises BadRequest if it is none, BadValue naming the field."""
     try:
@@ -132,5 +138,13 @@ def bad_value(error: msgspec.ValidationError, kind: type[Struct]) -> BadValue:
         known = () if path else [field.encode_name for field in msgspec.structs.fields(kind)]
         where = f"{path}.{name}" if path else name
         return BadValue(f"there is no {where}{did_you_mean(name, known)}", field=where)
-    what = what[:1].lower() + what[1:]
+    what = _plainly(what)
     return BadValue(f"{path}: {what}" if path else what, field=path or None)
+
+
+def _plainly(what: str) -> str:
+    """msgspec's complaint without its notation."""
+    what = what.replace(" | null`", "`").replace("Expected `object`", "expected an object")
+    what = what.replace("Expected `int`", "expected a whole number")
+    what = what.replace("Expected `bool`", "expected true or false")
+    return what[:1].lower() + what[1:]

@@ -159,9 +159,7 @@ class Http1(base.H11Protocol):
                 check_request(event, self.connection.trailing_data[0])
                 await self.send(Updated(idle=False))
                 await self._create_stream(_plain(event))
-            elif event in (h11.NEED_DATA, h11.PAUSED) or isinstance(event, h11.ConnectionClosed):
-                return
-            elif self.stream is None:
+            elif self.stream is None or event in (h11.NEED_DATA, h11.PAUSED):
                 return
             elif isinstance(event, h11.Data):
                 await self.stream.handle(Body(stream_id=STREAM_ID, data=bytes(event.data)))

@@ -29,14 +29,14 @@ def with_document(routes: Sequence[Route], base_path: str) -> tuple[Route, ...]:
     own = Route(
         method="GET",
         path="/openapi.json",
-        handler=_unmade,
+        handler=this_document,
         answers={HTTPStatus.OK: None},
     )
     text = msgspec.json.encode(document((*routes, own), base_path))
     return (*routes, msgspec.structs.replace(own, handler=functools.partial(_send, text)))
 
 
-async def _unmade(call: Call) -> Response:
+async def this_document(call: Call) -> Response:
     """This document."""
     raise NotImplementedError
 
@@ -94,7 +94,7 @@ def _operation(route: Route, schema_of: dict[type[Struct], dict[str, Any]]) -> d
         operation["parameters"] = parameters
     if route.body is not None:
         operation["requestBody"] = {
-            "required": _needs_body(route.body),
+            "required": route.body_required,
             "content": {JSON: {"schema": schema_of[route.body]}},
         }
     if route.scopes:
@@ -102,15 +102,6 @@ def _operation(route: Route, schema_of: dict[type[Struct], dict[str, Any]]) -> d
             f"`{scope}`" for scope in route.scopes
         )
     return operation
-
-
-def _needs_body(kind: type[Struct]) -> bool:
-    """Whether `{}` would not do, which is what no body stands for."""
-    try:
-        msgspec.convert({}, kind)
-    except msgspec.ValidationError:
-        return True
-    return False
 
 
 def _path_parameters(route: Route) -> list[dict[str, Any]]:

@@ -26,5 +26,6 @@ class Route(Struct, frozen=True, kw_only=True):
     scopes: tuple[Scope, ...] = ()
     query: type[Struct] | None = None
     body: type[Struct] | None = None
+    body_required: bool = True
     answers: dict[int, type[Struct] | None]
     problems: tuple[type[RunwireError], ...] = ()

@@ -52,9 +52,9 @@ class Served:
             return await read_all(client)
 
     async def alive(self) -> bool:
-        return (await self.tell(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))).endswith(
-            b"hello"
-        )
+        return (
+            await self.tell(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+        ).endswith(b"hello")
 
 
 async def read_all(client: trio.SocketStream) -> bytes:
@@ -248,7 +248,11 @@ async def test_h2c_upgrade_is_answered_in_http_1_1(serve: Serve) -> None:
 
 async def test_websocket_extensions_are_not_negotiated_whatever_is_offered(serve: Serve) -> None:
     served = await serve()
-    for offer in (b"permessage-deflate", b"permessage-deflate; server_max_window_bits=abc", b"\xff"):
+    for offer in (
+        b"permessage-deflate",
+        b"permessage-deflate; server_max_window_bits=abc",
+        b"\xff",
+    ):
         async with await served.dial() as client:
             await client.send_all(handshake(b"Sec-WebSocket-Extensions: " + offer))
             answer = await read_until(client, b"\r\n\r\n")
@@ -444,7 +448,9 @@ async def test_shutdown_lets_a_short_answer_finish_and_closes_idle_connections(
 async def wait_until_read(client: trio.SocketStream) -> None:
     """Until the server has taken all we sent, so that it knows of the request."""
     with trio.fail_after(5):
-        while int.from_bytes(fcntl.ioctl(client.socket.fileno(), termios.TIOCOUTQ, bytes(4)), "little"):
+        while int.from_bytes(
+            fcntl.ioctl(client.socket.fileno(), termios.TIOCOUTQ, bytes(4)), "little"
+        ):
             await trio.sleep(0.001)
         await trio.testing.wait_all_tasks_blocked(0.01)
 
