@@ -8,8 +8,9 @@ import re
 from msgspec import Struct
 
 from supervisor.errors import BadValue
+from supervisor.params import shown
 
-_BIND = re.compile(r"(?:\[([0-9A-Fa-f:.%a-z]+)\]|([^\s:/\[\]]+)):([0-9]{1,5})", re.ASCII)
+_BIND = re.compile(r"(?:\[(?P<ipv6>[^\[\]\s]+)\]|(?P<host>[^\s:/\[\]]+)):(?P<port>[0-9]{1,5})")
 
 
 class Bind(Struct, frozen=True):
@@ -36,21 +37,31 @@ def parse_bind(value: object, *, field: str | None = None) -> Bind:
 
     Raises BadValue, for `field`, saying how it should be written.
     """
-    text = str(value)
-    match = _BIND.fullmatch(text) if isinstance(value, str) else None
+    match = _BIND.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise BadValue(f"must be HOST:PORT, {_hint(text)}, not {text!r}", field=field)
-    port = int(match[3])
+        raise BadValue(f"must be HOST:PORT, {_hint(value)}, not {shown(value)}", field=field)
+    port = int(match["port"])
     if port > 65535:
         raise BadValue(f"there is no port {port}; they go up to 65535", field=field)
-    return Bind(match[1] or match[2], port)
+    if match["ipv6"] is not None and not _is_ipv6(match["ipv6"]):
+        raise BadValue(f"there is no IPv6 address {match['ipv6']}", field=field)
+    return Bind(match["ipv6"] or match["host"], port)
 
 
-def _hint(text: str) -> str:
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _hint(value: object) -> str:
     """How to write what was probably meant."""
+    text = "" if isinstance(value, bool) else str(value)
     if re.fullmatch(r":?[0-9]{1,5}", text, re.ASCII):
         port = text.removeprefix(":")
         return f'"127.0.0.1:{port}" for this machine alone or "0.0.0.0:{port}" for all'
-    if text.count(":") > 1:
+    if text.count(":") > 1 and "/" not in text:
         return 'with brackets around an IPv6 address, such as "[::1]:4000"'
     return 'such as "127.0.0.1:4000"'

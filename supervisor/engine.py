@@ -45,6 +45,7 @@ from supervisor.model import (
 from supervisor.pulse import Pulse
 from supervisor.queue import Limits, Ticket, admit
 from supervisor.statedir import StateDir
+from supervisor.wire import EventView
 
 _ID_BYTES = 6
 _ID_TRIES = 8
@@ -113,7 +114,7 @@ class Engine:
                     raise
                 continue
             if created.new:
-                self._wait(LiveRun(created.run))
+                self._wait(LiveRun(created.run, [created.event]))
                 self.changed.fire()
                 self._admit()
             return created.run, created.new
@@ -172,7 +173,8 @@ class Engine:
     async def recover(self) -> None:
         """Take up what the last server left: who waited waits again, who ran is looked for."""
         for run in await self._journal.unfinished():
-            live = self.live[run.id] = LiveRun(run)
+            events = await self._journal.events(run.id)
+            live = self.live[run.id] = LiveRun(run, events)
             if run.status is Status.RUNNING:
                 self._begin(live, self._reattach)
             elif run.dispatched_at is None:
@@ -288,24 +290,24 @@ class Engine:
         """Commit what was posted for this run, in order, until nothing is left."""
         while live.outbox:
             posting = live.outbox[0]
-            await self._commit(posting)
+            live.events.append(await self._commit(posting))
             live.run = posting.run
             live.outbox.popleft()
             posting.committed.set()
             live.changed.fire()
             self.changed.fire()
 
-    async def _commit(self, posting: Posting) -> None:
+    async def _commit(self, posting: Posting) -> EventView:
         """What happened has happened, so storage that fails is tried until it works."""
         while True:
             try:
-                await self._journal.record(posting.run, posting.entry)
+                event = await self._journal.record(posting.run, posting.entry)
             except StorageUnavailable as exc:
                 self._trouble = exc.message
                 await trio.sleep(_RETRY_S)
             else:
                 self._trouble = None
-                return
+                return event
 
 
 async def _sync(log: LogWriter) -> None:

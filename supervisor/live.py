@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import trio
 
@@ -11,6 +12,7 @@ from supervisor.logfile import LogWriter
 from supervisor.model import Entry, Run
 from supervisor.pulse import Pulse
 from supervisor.queue import Ticket
+from supervisor.wire import EventView
 
 
 class Posting:
@@ -30,10 +32,12 @@ class LiveRun:
     Decisions look at `posted`; whatever is shown to anyone is `run`.
     """
 
-    def __init__(self, run: Run) -> None:
-        """`run` as the journal has it."""
+    def __init__(self, run: Run, events: Sequence[EventView]) -> None:
+        """`run` and all of its `events` as the journal has them."""
         self.run = run
         self.posted = run
+        self.events = list(events)
+        """All events of the run that are on disk, oldest first; only ever appended to."""
         self.outbox: deque[Posting] = deque()
         """Decided and not yet on disk, in order."""
         self.ticket = Ticket(

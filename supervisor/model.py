@@ -361,6 +361,11 @@ Event = (
 )
 
 
+def event_name(event: Event) -> str:
+    """The name of an event's type, as stored and shown, such as `stop_requested`."""
+    return str(type(event).__struct_config__.tag)
+
+
 class Entry(Struct, frozen=True):
     """An event as it is recorded: when, who caused it, for which run, and where in its log."""
 

@@ -142,5 +142,7 @@ def _bounds(param: Param) -> str:
 
 def shown(value: object) -> str:
     """A value as TOML or JSON writes it, cut to a length that fits into a message."""
+    if isinstance(value, int) and not -(10**30) < value < 10**30:
+        return "a number of more than 30 digits"
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else f"{text[:57]}..."

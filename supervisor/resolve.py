@@ -52,7 +52,7 @@ def resolve(job: Job, request: SubmitRequest) -> RunSpec:
         if getattr(request, field) is not None:
             raise BadRequest(f"give either job or {field}, not both", field=field)
     for field in ("cwd", "env"):
-        if getattr(request, field):
+        if getattr(request, field) not in (None, {}):
             raise BadRequest(f"a job's {field} cannot be changed by a request", field=field)
     values = bind_params(job, request.params)
     texts = {name: to_text(value) for name, value in values.items()}

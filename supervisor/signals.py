@@ -30,7 +30,8 @@ _NUMBERS = MappingProxyType(
 _NAMES = MappingProxyType({number: name for name, number in _NUMBERS.items()})
 _ALIASES = MappingProxyType(
     {"IOT": "ABRT", "CLD": "CHLD", "POLL": "IO"}
-    | {f"RTMAX-{_RTMAX - number}": f"RTMIN+{number - _RTMIN}" for number in range(35, _RTMAX)}
+    | {f"RTMIN+{number - _RTMIN}": _NAMES[number] for number in (_RTMIN, _RTMAX)}
+    | {f"RTMAX-{_RTMAX - number}": _NAMES[number] for number in range(_RTMIN, _RTMAX + 1)}
 )
 
 

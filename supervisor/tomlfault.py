@@ -19,6 +19,13 @@ _HINTS = MappingProxyType(
         "Expected ']' at the end of a table declaration": "the table's name is not closed with ]",
     }
 )
+_ABOUT_KEYS = frozenset(
+    {
+        "Expected '=' after a key in a key/value pair",
+        "Invalid initial character for a key part",
+        "Invalid statement",
+    }
+)
 
 
 def explain(complaint: str, text: str, open_line: int | None) -> tuple[int, str]:
@@ -50,16 +57,18 @@ def _hint(reason: str, line: str, rest: str) -> str:
         return _about_value(rest)
     if reason == "Expected newline or end of document after a statement":
         return _about_rest(line, rest)
-    if reason in {"Expected '=' after a key in a key/value pair", "Invalid statement"}:
-        return _about_key(line)
-    if reason == "Invalid initial character for a key part":
-        return "no comma may stand before }" if rest.startswith("}") else "a name is missing"
+    if reason in _ABOUT_KEYS:
+        return _about_key(line, rest)
     if reason.startswith("Cannot"):
         return "the same key stands here twice, or once as a value and once as a table"
     return reason[:1].lower() + reason[1:]
 
 
-def _about_key(line: str) -> str:
+def _about_key(line: str, rest: str) -> str:
+    if rest.startswith("}"):
+        return "no comma may stand before }"
+    if line.lstrip().startswith("["):
+        return "write a table's name in brackets, such as [jobs.backup]"
     if "=" in line:
         return "a key of other than A-Z, a-z, 0-9, _ and - needs quotes"
     return "write KEY = VALUE, with = and not :" if ":" in line else "write KEY = VALUE"

@@ -40,15 +40,11 @@ def parse_duration(value: object, *, field: str | None = None) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise BadValue(f"must be a duration: {_EXAMPLES}, or a number of seconds", field=field)
     seconds = _text_seconds(value.strip(), field) if isinstance(value, str) else value
+    if seconds > _LONGEST_S:
+        raise BadValue("a duration cannot be longer than 100 years", field=field)
     if math.isnan(seconds) or seconds < 0:
         raise BadValue(f"a duration cannot be {value!r}: it must be 0 or more", field=field)
-    if seconds > _LONGEST_S:
-        raise BadValue(f"{_shown(value)} is longer than 100 years", field=field)
     return float(seconds)
-
-
-def _shown(value: float | str) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def _text_seconds(text: str, field: str | None) -> float:
@@ -104,5 +100,5 @@ def parse_size(value: object, *, field: str | None = None) -> int:
             raise BadValue(f'"{value}" is not a size: {wanted}', field=field)
         size = float(match[1]) * _BYTES[match[2].upper()]
     if not 0 <= size < 2**63:
-        raise BadValue(f"{_shown(value)} is out of range for a size in bytes", field=field)
+        raise BadValue("is out of range for a size in bytes", field=field)
     return int(size)

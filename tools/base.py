@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FOREIGN = {"node_modules", "vendor", "dist", "build", "state", "__pycache__"}
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not a fault
+class Refusal(Exception):
     """`./dev` cannot do it. The text is one sentence for whoever typed the command."""
 
 

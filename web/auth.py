@@ -69,9 +69,17 @@ class Claims(Struct, frozen=True, kw_only=True):
         """Whether the job is within their globs."""
         return _matches(self.jobs, name)
 
+    def covers_run_id(self, run_id: str | None) -> bool:
+        """Whether a new run may have this id; None is one that we choose."""
+        return self.runs is None or (run_id is not None and _matches(self.runs, run_id))
+
 
 def _matches(globs: tuple[str, ...] | None, name: str) -> bool:
     return globs is None or any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+
+
+NOBODY = Claims(actor=Actor("nobody", "anonymous"), scopes=frozenset())
+"""Who asks where nobody is asked who they are."""
 
 
 class Auth:
@@ -131,6 +139,8 @@ def make_auth(environ: Mapping[str, str], *, dev: bool) -> Auth:
             raise ConfigError(
                 (f"{TOKEN_VARIABLE} must have {MIN_TOKEN_LENGTH} characters or more",)
             )
+        if not _is_token(static):
+            raise ConfigError((f"{TOKEN_VARIABLE} must be printable ASCII without spaces",))
         tokens[static] = _everything(Actor("token", TOKEN_VARIABLE))
     if dev:
         tokens[DEV_TOKEN] = _everything(Actor("token", DEV_TOKEN))
@@ -146,6 +156,10 @@ def bearer_token(authorization: str | None) -> str | None:
         return None
     scheme, _, token = authorization.strip().partition(" ")
     token = token.strip()
-    if scheme.lower() != "bearer" or not token or not token.isascii() or " " in token:
+    if scheme.lower() != "bearer" or not _is_token(token):
         raise Unauthenticated("the Authorization header is not `Bearer TOKEN`")
     return token
+
+
+def _is_token(text: str) -> bool:
+    return text != "" and all("!" <= character <= "~" for character in text)

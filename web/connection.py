@@ -46,7 +46,7 @@ _LINGER_S = 1.0
 """How long a client has to close its end after we closed ours."""
 
 
-class Stalled(Exception):  # noqa: N818 - a fact about the client, not an error of ours
+class Stalled(Exception):
     """The client took nothing for too long."""
 
 

@@ -33,7 +33,7 @@ _WEBSOCKET_VERSION = b"13"
 _TEXTUAL = (b"connection", b"sec-websocket-protocol", b"sec-websocket-key")
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
+class Refusal(Exception):
     """The request is answered here, by `status` and one sentence, and the connection closed."""
 
     def __init__(

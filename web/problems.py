@@ -7,6 +7,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 
 import msgspec
+from quart import Response
 
 from supervisor import errors
 from supervisor.wire import Problem, RunView
@@ -48,11 +49,26 @@ HTTP_CODES: Mapping[HTTPStatus, str] = MappingProxyType(
 )
 
 
+class HttpProblem(Exception):
+    """Something that only HTTP can complain about, such as a body of the wrong type."""
+
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        """`detail` is one sentence for a person."""
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
 def status_of(error: errors.RunwireError) -> HTTPStatus:
     """The HTTP status that says whose fault `error` is."""
-    for kind in type(error).__mro__:
-        if kind in STATUS:
-            return STATUS[kind]
+    return status_of_kind(type(error))
+
+
+def status_of_kind(kind: type[errors.RunwireError]) -> HTTPStatus:
+    """The HTTP status that goes with a class of errors."""
+    for ancestor in kind.__mro__:
+        if ancestor in STATUS:
+            return STATUS[ancestor]
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
@@ -86,3 +102,13 @@ def plain_problem(status: HTTPStatus, detail: str = "") -> Problem:
 def encode_problem(problem: Problem) -> bytes:
     """The problem as a body of type `application/problem+json`."""
     return msgspec.json.encode(problem)
+
+
+def problem_response(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """The problem as an answer."""
+    return Response(
+        encode_problem(problem),
+        status=problem.status,
+        headers=dict(headers or {}),
+        content_type=PROBLEM_TYPE,
+    )

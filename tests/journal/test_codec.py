@@ -20,7 +20,17 @@ from supervisor.journal.codec import (
     encode_run,
     event_kind,
 )
-from supervisor.model import Event, Failed, NotStarted, Reason, Requeued, Run, RunSpec, Status
+from supervisor.model import (
+    Event,
+    Failed,
+    NotStarted,
+    Reason,
+    Requeued,
+    Run,
+    RunSpec,
+    Status,
+    event_name,
+)
 
 st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -51,7 +61,7 @@ def test_every_kind_of_event_reads_back_equal(kind: type[Event]) -> None:
 
 def test_the_kind_of_an_event_is_the_type_in_its_json() -> None:
     event = Requeued("never started")
-    assert json.loads(encode_event(event))["type"] == event_kind(event) == "requeued"
+    assert json.loads(encode_event(event))["type"] == event_name(event) == "requeued"
 
 
 def test_what_a_later_version_adds_is_passed_over() -> None:

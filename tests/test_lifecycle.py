@@ -1,0 +1,388 @@
+"""The life of a run: what may follow what, what each event leaves, how an end is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import get_args
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervisor.errors import IllegalTransition
+from supervisor.lifecycle import TRANSITIONS, advance, begin, judge
+from supervisor.model import (
+    SYSTEM,
+    Actor,
+    Cancelled,
+    Crashed,
+    Deadline,
+    DeadlineKind,
+    Dispatched,
+    Entry,
+    Event,
+    Exited,
+    Failed,
+    Lost,
+    Moment,
+    NotStarted,
+    Outcome,
+    ProcessRef,
+    ProgramExited,
+    Reason,
+    Requeued,
+    Run,
+    RunSpec,
+    Signalled,
+    Started,
+    Status,
+    StopCause,
+    StopPolicy,
+    StopRequest,
+    StopRequested,
+    StopStep,
+    Submitted,
+    Succeeded,
+    Usage,
+)
+
+ANNA = Actor("user", "anna")
+BERT = Actor("token", "bert")
+PROCESS = ProcessRef(pid=4711, start_ticks=99, boot_id="boot")
+SPEC = RunSpec(argv=("true",), cwd="/")
+ENDED = {Status.SUCCEEDED, Status.FAILED, Status.CANCELLED}
+KINDS: tuple[type[Event], ...] = get_args(Event)
+
+
+def at(seconds: float) -> Moment:
+    wall = datetime(2026, 1, 2, tzinfo=UTC) + timedelta(seconds=seconds)
+    return Moment(wall, int(seconds * 1e9), "boot")
+
+
+def entry(event: Event, seconds: float = 0, by: Actor = SYSTEM) -> Entry:
+    return Entry("r", at(seconds), by, event)
+
+
+def queued() -> Run:
+    return begin(entry(Submitted(SPEC), by=ANNA), seq=7)
+
+
+def after(*events: Event) -> Run:
+    """A run, a second after each of the events."""
+    run = queued()
+    for seconds, event in enumerate(events, 1):
+        run = advance(run, entry(event, seconds))
+    return run
+
+
+def stop(cause: StopCause = StopCause.CANCEL, by: Actor = ANNA, *, force: bool = False) -> Event:
+    return StopRequested(StopRequest(cause, StopPolicy(), by, force))
+
+
+def sent(signal: str, *, stopping: bool = True, deadlines: tuple[Deadline, ...] = ()) -> Event:
+    return Signalled(StopStep(at(0).wall, signal, "group 4711"), stopping, deadlines)
+
+
+outcomes: st.SearchStrategy[Outcome] = st.one_of(
+    st.builds(
+        Exited,
+        exit_code=st.none() | st.integers(0, 255),
+        signal=st.sampled_from((None, "KILL", "TERM")),
+        stopped=st.none() | st.sampled_from(StopCause),
+        output_complete=st.booleans(),
+        killed=st.just((1, 2)),
+        usage=st.none() | st.just(Usage(1.0, 2.0)),
+    ),
+    st.builds(
+        NotStarted, message=st.just("no such file"), stopped=st.none() | st.sampled_from(StopCause)
+    ),
+    st.just(Lost(message="nobody saw it", killed=(3,))),
+    st.just(Crashed(message="KeyError: 'x'")),
+)
+events: st.SearchStrategy[Event] = st.one_of(
+    st.just(Submitted(SPEC)),
+    st.just(Dispatched("local")),
+    st.just(Requeued("never started")),
+    st.just(Started(PROCESS, (Deadline(DeadlineKind.TIMEOUT, at(60)),))),
+    st.builds(stop, st.sampled_from(StopCause), force=st.booleans()),
+    st.builds(sent, st.sampled_from(("INT", "TERM", "KILL", "HUP")), stopping=st.booleans()),
+    st.just(ProgramExited(0, None)),
+    st.builds(Succeeded, outcome=outcomes),
+    st.builds(Failed, reason=st.sampled_from(Reason), message=st.just(""), outcome=outcomes),
+    st.builds(Cancelled, message=st.just(""), outcome=st.none() | outcomes),
+    st.builds(judge, outcomes, log_size=st.integers(0, 100)),
+)
+
+
+def test_the_five_statuses_are_five() -> None:
+    assert [str(status) for status in Status] == [
+        "queued",
+        "running",
+        "succeeded",
+        "failed",
+        "cancelled",
+    ]
+    assert set(TRANSITIONS) == set(Status)
+
+
+def test_every_event_but_the_first_has_its_place_in_the_table() -> None:
+    placed = {kind for moves in TRANSITIONS.values() for kind in moves}
+    assert placed == set(KINDS) - {Submitted}
+
+
+def test_nothing_follows_an_end() -> None:
+    assert {status for status, moves in TRANSITIONS.items() if not moves} == ENDED
+    assert {status for status in Status if status.ended} == ENDED
+
+
+@pytest.mark.parametrize("kind", set(KINDS) - {Submitted})
+def test_only_submitted_begins_a_run(kind: type[Event]) -> None:
+    @given(st.from_type(kind))
+    def check(event: Event) -> None:
+        with pytest.raises(IllegalTransition):
+            begin(entry(event), seq=1)
+
+    check()
+
+
+@given(st.lists(events, max_size=12))
+def test_any_order_of_events_is_legal_or_refused(order: list[Event]) -> None:
+    """What the table has is applied, what it has not is refused and changes nothing."""
+    run = queued()
+    for seconds, event in enumerate(order):
+        before = msgspec.json.encode(run)
+        wanted = TRANSITIONS[run.status].get(type(event))
+        if wanted is None:
+            with pytest.raises(IllegalTransition) as refusal:
+                advance(run, entry(event, seconds))
+            assert run.status in refusal.value.message
+        else:
+            following = advance(run, entry(event, seconds))
+            assert following.status is wanted
+            assert msgspec.json.encode(run) == before
+            run = following
+        assert _what_never_changes(run) == _what_never_changes(queued())
+
+
+def _what_never_changes(run: Run) -> tuple[object, ...]:
+    return (run.id, run.seq, run.spec, run.created_at, run.created_by, run.attempt, run.retry_of)
+
+
+@given(st.lists(events, max_size=12), st.lists(events, max_size=12))
+def test_ended_is_ended(life: list[Event], more: list[Event]) -> None:
+    run = _what_is_legal_of(life)
+    if not run.status.ended:
+        run = advance(run, entry(Failed(reason=Reason.LOST, message="", outcome=Lost(message=""))))
+    for event in more:
+        with pytest.raises(IllegalTransition):
+            advance(run, entry(event))
+
+
+@given(st.lists(events, max_size=12))
+def test_a_run_has_an_end_exactly_when_it_has_ended(life: list[Event]) -> None:
+    run = _what_is_legal_of(life)
+    assert (run.ended_at is not None) == run.status.ended
+    assert (run.log_size is not None) == run.status.ended
+    assert (run.reason is not None) == (run.status is Status.FAILED)
+    if run.status.ended:
+        assert run.deadlines == ()
+    if run.status is Status.RUNNING:
+        assert run.started_at is not None
+
+
+def _what_is_legal_of(life: Iterable[Event]) -> Run:
+    run = queued()
+    for seconds, event in enumerate(life, 1):
+        if type(event) in TRANSITIONS[run.status]:
+            run = advance(run, entry(event, seconds))
+    return run
+
+
+def test_submitting_says_who_when_and_what() -> None:
+    run = begin(entry(Submitted(SPEC), 5, ANNA), seq=7, attempt=2, retry_of="q")
+    assert run.status is Status.QUEUED
+    assert (run.id, run.seq, run.spec) == ("r", 7, SPEC)
+    assert (run.created_at, run.created_by) == (at(5).wall, ANNA)
+    assert (run.attempt, run.retry_of) == (2, "q")
+
+
+def test_dispatching_and_requeuing_leave_it_queued() -> None:
+    assert after(Dispatched("local")).dispatched_at == at(1).wall
+    requeued = after(Dispatched("local"), Requeued("never started"))
+    assert (requeued.status, requeued.dispatched_at) == (Status.QUEUED, None)
+
+
+def test_starting_names_the_process_and_its_deadlines() -> None:
+    deadline = Deadline(DeadlineKind.TIMEOUT, at(60))
+    run = after(Dispatched("local"), Started(PROCESS, (deadline,)))
+    assert (run.process, run.deadlines, run.started_at) == (PROCESS, (deadline,), at(2).wall)
+
+
+class TestStopping:
+    """A stop is data: it is kept with who and when, and its end decides the status."""
+
+    def test_a_cancel_leaves_a_running_run_running(self) -> None:
+        run = after(Started(PROCESS), stop())
+        assert run.status is Status.RUNNING
+        assert run.cancel_requested_at == at(2).wall
+        assert run.stop is not None
+        assert (run.stop.cause, run.stop.requested_by) == (StopCause.CANCEL, ANNA)
+
+    def test_a_second_request_does_not_hide_who_asked_first(self) -> None:
+        once = after(Started(PROCESS), stop())
+        twice = advance(once, entry(stop(StopCause.SHUTDOWN, BERT, force=True), 9))
+        assert (twice.stop, twice.cancel_requested_at) == (once.stop, once.cancel_requested_at)
+
+    def test_a_time_limit_is_no_cancel(self) -> None:
+        run = after(Started(PROCESS), stop(StopCause.TIMEOUT, SYSTEM))
+        assert run.stop is not None
+        assert run.cancel_requested_at is None
+
+    def test_a_cancel_after_a_time_limit_is_seen_as_one(self) -> None:
+        run = after(Started(PROCESS), stop(StopCause.TIMEOUT, SYSTEM), stop())
+        assert run.cancel_requested_at == at(3).wall
+        assert run.stop is not None
+        assert run.stop.cause is StopCause.TIMEOUT
+
+    def test_the_receipt_has_each_signal_in_order(self) -> None:
+        run = after(Started(PROCESS), stop(), sent("TERM"), sent("KILL"))
+        assert run.stop is not None
+        assert [step.signal for step in run.stop.steps] == ["TERM", "KILL"]
+        assert run.stop.escalated
+
+    def test_a_kill_at_once_is_no_escalation(self) -> None:
+        run = after(Started(PROCESS), stop(force=True), sent("KILL"))
+        assert run.stop is not None
+        assert not run.stop.escalated
+
+    def test_a_stopping_signal_brings_its_deadlines(self) -> None:
+        kill = Deadline(DeadlineKind.KILL, at(10))
+        assert after(Started(PROCESS), stop(), sent("TERM", deadlines=(kill,))).deadlines == (kill,)
+
+    def test_a_signal_that_is_no_part_of_a_stop_changes_nothing(self) -> None:
+        running = after(Started(PROCESS, (Deadline(DeadlineKind.TIMEOUT, at(60)),)))
+        assert advance(running, entry(sent("HUP", stopping=False))) == running
+        stopping = advance(running, entry(stop()))
+        assert advance(stopping, entry(sent("HUP", stopping=False))) == stopping
+
+
+class TestEnding:
+    """What is known of an end is kept, what is not known is not made up."""
+
+    def test_an_exit_is_recorded_before_the_output_ends(self) -> None:
+        exited = after(Started(PROCESS), ProgramExited(3, None))
+        assert (exited.status, exited.exit_code, exited.exited_at) == (
+            Status.RUNNING,
+            3,
+            at(2).wall,
+        )
+        ended = advance(exited, entry(judge(Exited(exit_code=3), log_size=5), 8))
+        assert (ended.exited_at, ended.ended_at) == (at(2).wall, at(8).wall)
+
+    def test_the_outcome_is_kept(self) -> None:
+        outcome = Exited(
+            signal="KILL", output_complete=False, killed=(5, 6), survivors=(7,), usage=Usage(1, 2)
+        )
+        run = after(Started(PROCESS), judge(outcome, log_size=5))
+        assert (run.exit_code, run.signal, run.log_size) == (None, "KILL", 5)
+        assert (run.output_complete, run.killed, run.survivors) == (False, (5, 6), (7,))
+        assert run.usage == Usage(1, 2)
+        assert run.exited_at == run.ended_at
+
+    def test_it_lasted_from_start_to_end_on_the_monotonic_clock(self) -> None:
+        run = after(Dispatched("local"), Started(PROCESS))
+        hour_back = Moment(at(-3600).wall, at(4.5).mono_ns, "boot")
+        ended = advance(run, Entry("r", hour_back, SYSTEM, judge(Exited(exit_code=0), log_size=0)))
+        assert ended.duration_s == 2.5
+
+    def test_what_never_started_did_not_last(self) -> None:
+        run = after(Dispatched("local"), judge(NotStarted(message="no such file"), log_size=0))
+        assert (run.duration_s, run.started_at, run.exit_code) == (None, None, None)
+        assert (run.reason, run.message) == (Reason.START_FAILED, "no such file")
+
+    def test_of_a_lost_run_nothing_is_claimed(self) -> None:
+        run = after(Started(PROCESS), judge(Lost(message="gone", killed=(8,)), log_size=3))
+        assert (run.duration_s, run.exit_code, run.signal) == (None, None, None)
+        assert (run.output_complete, run.killed) == (False, (8,))
+
+    def test_a_cancel_while_queued_ends_it_without_an_outcome(self) -> None:
+        run = after(Cancelled(message="cancelled while queued"))
+        assert (run.status, run.exit_code, run.output_complete) == (Status.CANCELLED, None, None)
+
+
+class TestJudging:
+    """Which end it is depends on what was seen, and on whether a signal of ours came first."""
+
+    @pytest.mark.parametrize(
+        "exit_code, signal, stopped",
+        [*product((0, 1, 255), (None,), (None, *StopCause)), *product((None,), ("KILL",), (None, *StopCause))],
+    )
+    def test_of_every_exit(
+        self, exit_code: int | None, signal: str | None, stopped: StopCause | None
+    ) -> None:
+        outcome = Exited(exit_code=exit_code, signal=signal, stopped=stopped)
+        event = judge(outcome, log_size=12)
+        if stopped in {StopCause.CANCEL, StopCause.SHUTDOWN}:
+            assert isinstance(event, Cancelled)
+        elif stopped is StopCause.TIMEOUT:
+            assert isinstance(event, Failed)
+            assert event.reason is Reason.TIMEOUT
+        elif exit_code == 0:
+            assert isinstance(event, Succeeded)
+        else:
+            assert isinstance(event, Failed)
+            assert event.reason is (Reason.SIGNAL if signal else Reason.EXIT_CODE)
+        assert (event.outcome, event.log_size) == (outcome, 12)
+
+    @pytest.mark.parametrize(
+        "outcome, reason",
+        [
+            (NotStarted(message="why"), Reason.START_FAILED),
+            (Lost(message="why"), Reason.LOST),
+            (Crashed(message="why"), Reason.INTERNAL),
+        ],
+    )
+    def test_of_what_did_not_run_to_an_end(self, outcome: Outcome, reason: Reason) -> None:
+        event = judge(outcome, log_size=0)
+        assert isinstance(event, Failed)
+        assert (event.reason, event.message, event.outcome) == (reason, "why", outcome)
+
+    def test_of_what_a_stop_kept_from_starting(self) -> None:
+        outcome = NotStarted(message="cancelled before the start", stopped=StopCause.CANCEL)
+        assert isinstance(judge(outcome, log_size=0), Cancelled)
+
+    @given(outcomes)
+    def test_its_event_always_ends_a_running_run(self, outcome: Outcome) -> None:
+        assert after(Started(PROCESS), judge(outcome, log_size=0)).status.ended
+
+    @pytest.mark.parametrize(
+        "outcome",
+        [
+            NotStarted(message=""),
+            NotStarted(message="", stopped=StopCause.SHUTDOWN),
+            Lost(message=""),
+            Crashed(message=""),
+        ],
+    )
+    def test_its_event_ends_a_dispatched_run_that_did_not_start(self, outcome: Outcome) -> None:
+        assert after(Dispatched("local"), judge(outcome, log_size=0)).status.ended
+
+    @pytest.mark.parametrize(
+        "outcome, message",
+        [
+            (Exited(exit_code=3), "exit code 3"),
+            (Exited(signal="SEGV"), "ended by SIGSEGV"),
+            (Exited(exit_code=0, stopped=StopCause.CANCEL), "exit code 0"),
+            (
+                Exited(signal="TERM", stopped=StopCause.TIMEOUT),
+                "stopped at its time limit; ended by SIGTERM",
+            ),
+        ],
+    )
+    def test_its_message_says_how(self, outcome: Exited, message: str) -> None:
+        event = judge(outcome, log_size=0)
+        assert isinstance(event, Failed | Cancelled)
+        assert event.message == message

@@ -1,0 +1,152 @@
+"""Every endpoint there is, in one table: what is served, who may ask, and what the document says."""
+
+from __future__ import annotations
+
+from http import HTTPStatus as Http
+
+from supervisor import errors
+from supervisor.wire import (
+    CancelRequest,
+    EventList,
+    JobList,
+    JobView,
+    RunList,
+    RunView,
+    SignalRequest,
+    SubmitRequest,
+)
+from web import api_jobs, api_log, api_runs, api_server
+from web.auth import Scope
+from web.route import Route
+
+_STORAGE = (errors.StorageUnavailable,)
+_TAKING = (errors.BadRequest, errors.BadValue, errors.ShuttingDown, *_STORAGE)
+_READ = (Scope.RUNS_READ,)
+_CANCEL = (Scope.RUNS_CANCEL,)
+_START = (Scope.RUNS_SUBMIT, Scope.RUNS_EXEC)
+
+ROUTES: tuple[Route, ...] = (
+    Route(
+        method="POST",
+        path="/runs",
+        handler=api_runs.submit,
+        scopes=_START,
+        body=SubmitRequest,
+        answers={Http.CREATED: RunView, Http.OK: RunView},
+        problems=(*_TAKING, errors.NoSuchJob, errors.RunIdTaken),
+    ),
+    Route(
+        method="GET",
+        path="/runs",
+        handler=api_runs.list_runs,
+        scopes=_READ,
+        query=api_runs.ListQuery,
+        answers={Http.OK: RunList},
+        problems=(errors.BadValue, *_STORAGE),
+    ),
+    Route(
+        method="GET",
+        path="/runs/{id}",
+        handler=api_runs.show,
+        scopes=_READ,
+        answers={Http.OK: RunView},
+        problems=(errors.NoSuchRun, *_STORAGE),
+    ),
+    Route(
+        method="DELETE",
+        path="/runs/{id}",
+        handler=api_runs.delete,
+        scopes=(Scope.ADMIN,),
+        answers={Http.NO_CONTENT: None},
+        problems=(errors.NoSuchRun, errors.RunNotEnded, *_STORAGE),
+    ),
+    Route(
+        method="POST",
+        path="/runs/{id}/cancel",
+        handler=api_runs.cancel,
+        scopes=_CANCEL,
+        body=CancelRequest,
+        answers={Http.ACCEPTED: RunView, Http.OK: RunView},
+        problems=(
+            errors.BadRequest,
+            errors.BadValue,
+            errors.NoSuchRun,
+            errors.RunEnded,
+            *_STORAGE,
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/runs/{id}/signal",
+        handler=api_runs.signal,
+        scopes=_CANCEL,
+        body=SignalRequest,
+        answers={Http.OK: RunView},
+        problems=(
+            errors.BadRequest,
+            errors.BadValue,
+            errors.NoSuchRun,
+            errors.RunEnded,
+            *_STORAGE,
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/runs/{id}/retry",
+        handler=api_runs.retry,
+        scopes=_START,
+        answers={Http.CREATED: RunView},
+        problems=(errors.NoSuchRun, errors.RunNotEnded, errors.ShuttingDown, *_STORAGE),
+    ),
+    Route(
+        method="GET",
+        path="/runs/{id}/events",
+        handler=api_runs.events,
+        scopes=_READ,
+        answers={Http.OK: EventList},
+        problems=(errors.NoSuchRun, *_STORAGE),
+    ),
+    Route(
+        method="GET",
+        path="/runs/{id}/log",
+        handler=api_log.log,
+        scopes=_READ,
+        query=api_log.LogQuery,
+        answers={Http.OK: None, Http.PARTIAL_CONTENT: None, Http.NOT_MODIFIED: None},
+        problems=(errors.BadValue, errors.NoSuchRun, errors.RangeNotSatisfiable, *_STORAGE),
+    ),
+    Route(
+        method="GET",
+        path="/jobs",
+        handler=api_jobs.list_jobs,
+        scopes=_READ,
+        answers={Http.OK: JobList},
+        problems=_STORAGE,
+    ),
+    Route(
+        method="GET",
+        path="/jobs/{name}",
+        handler=api_jobs.show_job,
+        scopes=_READ,
+        answers={Http.OK: JobView},
+        problems=(errors.NoSuchJob, *_STORAGE),
+    ),
+    Route(
+        method="GET",
+        path="/healthz",
+        handler=api_server.health,
+        answers={Http.OK: api_server.Health},
+    ),
+    Route(
+        method="GET",
+        path="/readyz",
+        handler=api_server.ready,
+        answers={
+            Http.OK: api_server.Readiness,
+            Http.SERVICE_UNAVAILABLE: api_server.Readiness,
+        },
+    ),
+    Route(method="GET", path="/", handler=api_server.to_pages, answers={Http.FOUND: None}),
+    Route(method="GET", path="/ui", handler=api_server.to_pages, answers={Http.FOUND: None}),
+    Route(method="GET", path="/ui/", handler=api_server.page, answers={Http.OK: None}),
+)

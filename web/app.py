@@ -1,0 +1,169 @@
+"""The application: the table of endpoints behind one door, and every error as a problem."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Coroutine
+from http import HTTPStatus
+from typing import Any
+
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+from quart import Response, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from supervisor.config import WebSettings
+from supervisor.errors import RangeNotSatisfiable, RunwireError, Unauthenticated, Unavailable
+from supervisor.service import Supervisor
+from web.api import ROUTES
+from web.auth import NOBODY, Auth, Claims, bearer_token
+from web.call import Call
+from web.hosts import host_allowed
+from web.openapi import with_document
+from web.peer import Peer
+from web.problems import HttpProblem, plain_problem, problem_of, problem_response
+from web.route import Route
+
+log = logging.getLogger("runwire.web")
+
+_RETRY_AFTER_S = 5
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox",
+    "Cache-Control": "no-store",
+}
+_DETAILS = {
+    HTTPStatus.NOT_FOUND: "there is nothing at this path",
+    HTTPStatus.METHOD_NOT_ALLOWED: "this path does not have this method",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is larger than this server takes",
+    HTTPStatus.REQUEST_TIMEOUT: "the body did not come in time",
+}
+
+
+def create_app(supervisor: Supervisor, settings: WebSettings, auth: Auth) -> QuartTrio:
+    """The ASGI application for `fence.serve_web`."""
+    app = QuartTrio("runwire", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.limits.max_body
+    app.config["BODY_TIMEOUT"] = settings.limits.idle_timeout_s
+    # A followed log is an answer that takes as long as its run; the fence bounds each write.
+    app.config["RESPONSE_TIMEOUT"] = None
+    app.url_map.merge_slashes = False
+    door = _Door(supervisor, settings, auth)
+    for route in with_document(ROUTES, settings.base_path):
+        app.add_url_rule(
+            route.path.replace("{", "<").replace("}", ">"),
+            endpoint=f"{route.method} {route.path}",
+            view_func=functools.partial(door.serve, route),
+            methods=[route.method],
+        )
+    app.before_request(door.check_host)
+    app.after_request(_add_headers)
+    app.register_error_handler(RunwireError, _on_error)
+    app.register_error_handler(HttpProblem, _on_http_problem)
+    app.register_error_handler(HTTPException, _on_http_exception)
+    app.register_error_handler(Exception, _on_bug)
+    if settings.base_path:
+        app.asgi_app = _without_base(app.asgi_app, settings.base_path)  # type: ignore[assignment, method-assign]
+    return app
+
+
+class _Door:
+    """What every request passes before its handler."""
+
+    def __init__(self, supervisor: Supervisor, settings: WebSettings, auth: Auth) -> None:
+        self._supervisor = supervisor
+        self._settings = settings
+        self._auth = auth
+        self._names = {name.lower() for name in (*settings.hosts, settings.bind.host)}
+
+    async def check_host(self) -> None:
+        """Raise HttpProblem 421 for a request that was meant for another name than ours."""
+        host = request.headers.get("Host", "")
+        if not _peer().local and not host_allowed(host, self._names):
+            raise HttpProblem(
+                HTTPStatus.MISDIRECTED_REQUEST,
+                f'this server is not called "{host}"; [web] hosts in jobs.toml can allow the name',
+            )
+
+    async def serve(self, route: Route, **parameters: str) -> Response:
+        """Let the caller in if they may, and have the route's handler answer."""
+        claims = await self._claims() if route.scopes else NOBODY
+        if route.scopes and not any(claims.allows(scope) for scope in route.scopes):
+            claims.require(route.scopes[0])
+        call = Call(request._get_current_object(), claims, self._supervisor, self._settings)  # noqa: SLF001 - the documented way out of the proxy
+        return await route.handler(call, *parameters.values())
+
+    async def _claims(self) -> Claims:
+        token = bearer_token(request.headers.get("Authorization"))
+        return await self._auth.claims_of(_peer(), token)
+
+
+def _peer() -> Peer:
+    peer = request.scope["state"]["peer"]
+    assert isinstance(peer, Peer)  # noqa: S101 - the fence put it there
+    return peer
+
+
+async def _add_headers(response: Response) -> Response:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+async def _on_error(error: RunwireError) -> Response:
+    response = problem_response(problem_of(error))
+    if isinstance(error, Unauthenticated):
+        given = "Authorization" in request.headers
+        response.headers["WWW-Authenticate"] = 'Bearer realm="runwire"' + (
+            ', error="invalid_token"' if given else ""
+        )
+    elif isinstance(error, Unavailable):
+        response.headers["Retry-After"] = str(_RETRY_AFTER_S)
+    elif isinstance(error, RangeNotSatisfiable):
+        response.headers["Content-Range"] = f"bytes */{error.size}"
+    elif response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("%s %s failed", request.method, request.path, exc_info=error)
+    return response
+
+
+async def _on_http_problem(error: HttpProblem) -> Response:
+    return problem_response(plain_problem(error.status, error.detail))
+
+
+async def _on_http_exception(error: HTTPException) -> Response:
+    status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    response = problem_response(plain_problem(status, _DETAILS.get(status, "")))
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+    return response
+
+
+async def _on_bug(error: Exception) -> Response:
+    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    return problem_response(plain_problem(HTTPStatus.INTERNAL_SERVER_ERROR))
+
+
+# --- under a path of another server --------------------------------------------------------------
+
+
+_Asgi = Callable[[Scope, ASGIReceiveCallable, ASGISendCallable], Coroutine[Any, Any, None]]
+
+
+def _without_base(app: _Asgi, base: str) -> _Asgi:
+    """`app` with `base` taken off every path; a proxy may have taken it off already."""
+
+    async def call(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        if scope["type"] != "lifespan":
+            path = scope["path"]
+            if path == base or path.startswith(f"{base}/"):
+                scope["path"] = path[len(base) :] or "/"
+        await app(scope, receive, send)
+
+    return call

@@ -1,0 +1,178 @@
+"""A log as the body of an answer: replay and live are one loop over the log with a cursor.
+
+A viewer is an offset. What has been written is read and sent; at the end of the log the loop waits
+to be woken and looks again, until no further byte can come. A client that takes its time only
+stays behind, and nothing is queued for it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from types import TracebackType
+
+import trio
+from msgspec import Struct
+from quart.wrappers.response import ResponseBody
+
+from supervisor import frames
+from supervisor.logfile import Chunk, Gap, Piece
+from supervisor.logview import LogView
+from supervisor.model import Stream
+from supervisor.units import KIB, MIB
+from supervisor.wire import RunView
+
+_READ_BYTES = 256 * KIB
+_FAR_BYTES = 1 * MIB
+"""So far behind, what is read is likely not in memory any more, and reading may wait for a disk."""
+_HEARTBEAT_S = 15.0
+
+
+class Batch(Struct, frozen=True):
+    """What was read at once, and where to go on. No pieces: nothing came for a while."""
+
+    pieces: list[Piece]
+    next: int
+
+
+class Wanted(Struct, frozen=True):
+    """Which part of a log: from `start` up to `stop` (None: until the run ends), one stream or all."""
+
+    start: int
+    stop: int | None
+    stream: Stream | None = None
+
+
+class LogBody(ResponseBody):
+    """A body that reads a log as it is sent, and closes it whatever happens."""
+
+    def __init__(
+        self,
+        open_view: Callable[[], LogView],
+        render: Callable[[LogView], AsyncGenerator[bytes, None]],
+    ) -> None:
+        """Nothing is opened before the first byte is wanted."""
+        self._open_view = open_view
+        self._render = render
+
+    async def __aenter__(self) -> AsyncIterator[bytes]:
+        """The bytes."""
+        self._view = self._open_view()
+        self._bytes = self._render(self._view)
+        return self._bytes
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop reading."""
+        try:
+            await self._bytes.aclose()
+        finally:
+            self._view.close()
+
+
+async def raw_bytes(view: LogView, wanted: Wanted) -> AsyncGenerator[bytes, None]:
+    """The log's bytes and nothing else."""
+    async for batch in batches(view, wanted):
+        data = b"".join(piece.data for piece in batch.pieces if isinstance(piece, Chunk))
+        if data:
+            yield data
+
+
+async def framed_bytes(
+    view: LogView, wanted: Wanted, end: Callable[[], Awaitable[RunView]] | None
+) -> AsyncGenerator[bytes, None]:
+    """The log in frames. With `end`, that waits for the run's end, the last is the end frame."""
+    at = wanted.start
+    async for batch in batches(view, wanted, heartbeat_s=_HEARTBEAT_S):
+        at = batch.next
+        if batch.pieces:
+            yield b"".join(encode(piece) for piece in merged(batch.pieces))
+        else:
+            yield frames.encode_data(wanted.stream or Stream.STDOUT, at, b"")
+    if end is not None:
+        run = await end()
+        yield frames.encode_end(run.log.size, run)
+
+
+def encode(piece: Piece) -> bytes:
+    """One piece of a log as a frame."""
+    if isinstance(piece, Gap):
+        return frames.encode_gap(piece.offset, piece.next)
+    return frames.encode_data(piece.stream, piece.offset, piece.data)
+
+
+def merged(pieces: list[Piece]) -> list[Piece]:
+    """The same pieces, with neighbours of one stream made one: a frame costs more than its bytes."""
+    result: list[Piece] = []
+    run: list[Chunk] = []
+    for piece in pieces:
+        if run and not (
+            isinstance(piece, Chunk)
+            and piece.stream is run[0].stream
+            and piece.offset == run[-1].next
+        ):
+            result.append(_joined(run))
+            run = []
+        if isinstance(piece, Chunk):
+            run.append(piece)
+        else:
+            result.append(piece)
+    if run:
+        result.append(_joined(run))
+    return result
+
+
+def _joined(run: list[Chunk]) -> Chunk:
+    first = run[0]
+    if len(run) == 1:
+        return first
+    return Chunk(first.offset, b"".join(chunk.data for chunk in run), first.stream, first.time_us)
+
+
+async def batches(
+    view: LogView, wanted: Wanted, *, heartbeat_s: float = math.inf
+) -> AsyncGenerator[Batch, None]:
+    """What is wanted of a log, as it comes; an empty batch when nothing came for `heartbeat_s`."""
+    at = wanted.start
+    while wanted.stop is None or at < wanted.stop:
+        complete = view.complete
+        size = view.reader.size
+        far = size - at > _FAR_BYTES
+        if far:
+            batch = await trio.to_thread.run_sync(_read, view, wanted, at)
+        else:
+            batch = _read(view, wanted, at)
+        at = batch.next
+        if batch.pieces:
+            yield batch
+        elif at >= size and complete:
+            return
+        elif at >= size and not far:
+            with trio.move_on_after(heartbeat_s) as patience:
+                await view.changed.wait()
+            if patience.cancelled_caught:
+                yield Batch([], at)
+        await trio.lowlevel.checkpoint()
+
+
+def _read(view: LogView, wanted: Wanted, at: int) -> Batch:
+    """What lies at `at`."""
+    limit = _READ_BYTES if wanted.stop is None else min(_READ_BYTES, wanted.stop - at)
+    if wanted.stream is None:
+        pieces = view.reader.read(at, limit)
+        return Batch(pieces, pieces[-1].next if pieces else at)
+    part = view.reader.read_stream(wanted.stream, at, limit)
+    if wanted.stop is None or part.next <= wanted.stop:
+        return Batch(list(part.pieces), part.next)
+    kept = [_cut(piece, wanted.stop) for piece in part.pieces if piece.offset < wanted.stop]
+    return Batch(kept, wanted.stop)
+
+
+def _cut(piece: Piece, stop: int) -> Piece:
+    if piece.next <= stop or isinstance(piece, Gap):
+        return piece
+    return Chunk(piece.offset, piece.data[: stop - piece.offset], piece.stream, piece.time_us)
