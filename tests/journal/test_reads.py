@@ -32,6 +32,7 @@ from supervisor.model import (
     Status,
     Succeeded,
 )
+from supervisor.reach import Reach
 
 if TYPE_CHECKING:
     from conftest import Facts
@@ -63,6 +64,11 @@ queries = st.builds(
     tag=st.sampled_from((None, *TAGS, "nope")),
     text=st.sampled_from((None, "", "r1", "R1", "IMPORT", "grüsse", "true", "%", "_", "'", "nope")),
     limit=st.integers(1, 5),
+    reach=st.builds(
+        Reach,
+        runs=st.none() | st.lists(st.sampled_from(("r1*", "r?", "R*", "*", "[r]1")), max_size=2),
+        jobs=st.none() | st.lists(st.sampled_from(("import", "rep*", "*", "?")), max_size=2),
+    ),
 )
 
 
@@ -93,6 +99,7 @@ def fits(run: Run, query: RunQuery) -> bool:
         (not query.status or run.status in query.status)
         and (query.job is None or run.spec.job == query.job)
         and (query.tag is None or query.tag in run.spec.tags)
+        and query.reach.admits(run.id, run.spec.job)
         and (not query.text or any(query.text.casefold() in text.casefold() for text in fields))
     )
 
@@ -107,6 +114,7 @@ def all_pages(database: sqlite3.Connection, query: RunQuery) -> list[RunPage]:
             text=query.text,
             limit=query.limit,
             before=before,
+            reach=query.reach,
         )
         pages.append(list_runs(database, step))
     return pages
@@ -148,7 +156,9 @@ def test_a_limit_out_of_bounds_is_refused_by_name(facts: Facts, limit: int) -> N
     assert refusal.value.field == "limit"
 
 
-@pytest.mark.parametrize("before, seen", [(-1, 0), (0, 0), (1, 0), (2, 1), (2**63, 10), (10**30, 10)])
+@pytest.mark.parametrize(
+    "before, seen", [(-1, 0), (0, 0), (1, 0), (2, 1), (2**63, 10), (10**30, 10)]
+)
 def test_any_number_is_a_place_to_begin(
     facts: Facts, population: list[tuple[RunSpec, Status]], before: int, seen: int
 ) -> None:
@@ -176,6 +186,8 @@ def test_strange_text_finds_nothing_and_harms_nothing(
         RunQuery(tag="t"),
         RunQuery(text="true"),
         RunQuery(text="true", status=(Status.FAILED,)),
+        RunQuery(reach=Reach(runs=("r*",), jobs=("j",))),
+        RunQuery(reach=Reach(jobs=("*",)), text="true", status=(Status.FAILED,)),
     ],
 )
 def test_a_page_is_found_along_an_index(
@@ -194,4 +206,3 @@ def test_a_page_is_found_along_an_index(
             plans += [str(row[3]) for row in rows]
     assert plans
     assert not [plan for plan in plans if "TEMP B-TREE" in plan]
-
