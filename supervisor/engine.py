@@ -23,7 +23,7 @@ from supervisor.errors import RunIdTaken, ShuttingDown, StorageUnavailable
 from supervisor.executors import Console, Executor, Trace
 from supervisor.journal import Journal
 from supervisor.live import LiveRun, Posting
-from supervisor.logfile import LogWriter
+from supervisor.logwriter import LogWriter
 from supervisor.model import (
     SYSTEM,
     Actor,
