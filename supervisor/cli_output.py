@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 import click
 import msgspec
 
+from supervisor.errors import BadValue, RunwireError
 from supervisor.model import Status
 
 _COLOURS = {
@@ -34,6 +35,12 @@ def plain(text: str) -> str:
 def say(message: str) -> None:
     """One line to the user, apart from the output."""
     click.echo(f"runwire: {plain(message)}", err=True)
+
+
+def say_error(error: RunwireError) -> None:
+    """What is wrong, and with which field of the request."""
+    named = isinstance(error, BadValue) and error.field is not None
+    say(f"{error.field}: {error.message}" if named else error.message)
 
 
 def say_on_terminal(message: str) -> None:
@@ -57,20 +64,22 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         click.echo("\t".join(row))
 
 
-def _print_columns(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _print_columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.cells import cell_len  # noqa: PLC0415 - as below
     from rich.console import Console  # noqa: PLC0415 - it takes long to import
     from rich.table import Table  # noqa: PLC0415 - as above
     from rich.text import Text  # noqa: PLC0415 - as above
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    last = headings[-1]
-    for heading in headings:
-        table.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=None, ratio=None)
-        if heading != last:
-            table.columns[-1].min_width = len(heading)
+    for number, heading in enumerate(headings, 1):
+        # Only the last column gives way where the terminal is narrow.
+        widest = max([cell_len(row[number - 1]) for row in rows], default=0)
+        least = widest if number < len(headings) else None
+        table.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=least)
     for row in rows:
         table.add_row(*(Text(field, style=_colour(field)) for field in row))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False, color_system="auto" if wants_colour() else None)
+    console.print(table)
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
