@@ -195,7 +195,7 @@ async def test_a_refusal_is_final() -> None:
 
 
 async def test_what_is_no_frame_is_told_and_not_tried_again() -> None:
-    server = LogServer([OK + b"5\r\n<html\r\n8\r\n>padding\r\n0\r\n\r\n"])
+    server = LogServer([OK + b"5\r\n<html\r\n10\r\n>padding, padding\r\n0\r\n\r\n"])
     async with serving(server) as address:
         with pytest.raises(ProtocolError, match="frame"):
             await collect(address)

@@ -296,10 +296,6 @@ class TestEnding:
         end = Entry("r", at(9), SYSTEM, judge(Exited(exit_code=0)), log_offset=1234)
         assert advance(after(Started(PROCESS)), end).log_size == 1234
 
-    def test_its_log_ends_where_it_ended(self) -> None:
-        end = Entry("r", at(9), SYSTEM, judge(Exited(exit_code=0)), log_offset=5)
-        assert advance(after(Started(PROCESS)), end).log_size == 5
-
     def test_it_lasted_from_start_to_end_on_the_monotonic_clock(self) -> None:
         run = after(Dispatched("local"), Started(PROCESS))
         hour_back = Moment(at(-3600).wall, at(4.5).mono_ns, "boot")
