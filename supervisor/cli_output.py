@@ -58,28 +58,12 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """One line for each row; on a terminal under headings, in columns that fit."""
     cleaned = [[plain(field) for field in row] for row in rows]
     if to_terminal():
-        _print_columns(headings, cleaned)
+        from supervisor.cli_columns import print_columns  # noqa: PLC0415 - it takes long to import
+
+        print_columns(headings, cleaned)
         return
     for row in cleaned:
         click.echo("\t".join(row))
-
-
-def _print_columns(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.cells import cell_len  # noqa: PLC0415 - as below
-    from rich.console import Console  # noqa: PLC0415 - it takes long to import
-    from rich.table import Table  # noqa: PLC0415 - as above
-    from rich.text import Text  # noqa: PLC0415 - as above
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, heading in enumerate(headings, 1):
-        # Only the last column gives way where the terminal is narrow.
-        widest = max([cell_len(row[number - 1]) for row in rows], default=0)
-        least = widest if number < len(headings) else None
-        table.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=least)
-    for row in rows:
-        table.add_row(*(Text(field, style=_colour(field)) for field in row))
-    console = Console(highlight=False, color_system="auto" if wants_colour() else None)
-    console.print(table)
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
@@ -88,12 +72,13 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     width = max(len(label) for label, _ in shown) + 2
     for label, value in shown:
         first, *more = value.split("\n")
-        click.echo(f"{label + ':':{width}}{_painted(plain(first))}")
+        click.echo(f"{label + ':':{width}}{painted(plain(first))}")
         for line in more:
             click.echo(f"{'':{width}}{plain(line)}")
 
 
-def _painted(value: str) -> str:
+def painted(value: str) -> str:
+    """The text in the colour of the status it begins with, if it does and colours are wanted."""
     colour = _colour(value)
     return click.style(value, fg=colour) if colour and wants_colour() else value
 
