@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +12,14 @@ import msgspec
 import trio
 
 from supervisor.engine import Engine
-from supervisor.errors import NoSuchJob, RunEnded, RunNotEnded, RunwireError, StorageUnavailable
+from supervisor.errors import (
+    BadValue,
+    NoSuchJob,
+    RunEnded,
+    RunNotEnded,
+    RunwireError,
+    StorageUnavailable,
+)
 from supervisor.executors import Executor
 from supervisor.journal import Journal
 from supervisor.logfile import remove_log
@@ -32,7 +40,14 @@ from supervisor.queue import Limits
 from supervisor.resolve import override_stop, resolve_request
 from supervisor.signals import parse_signal
 from supervisor.statedir import StateDir
-from supervisor.wire import CancelRequest, EventView, LogInfo, SignalRequest, SubmitRequest
+from supervisor.wire import (
+    RUN_ID_PATTERN,
+    CancelRequest,
+    EventView,
+    LogInfo,
+    SignalRequest,
+    SubmitRequest,
+)
 
 _CHECK_S = 2.0
 """A journal that takes longer than this to answer is not ready."""
@@ -59,6 +74,11 @@ class Supervisor:
         Raises BadRequest, BadValue or NoSuchJob for the request, RunIdTaken, ShuttingDown and
         StorageUnavailable.
         """
+        if request.id is not None and not re.fullmatch(RUN_ID_PATTERN, request.id):
+            raise BadValue(
+                "must be up to 64 letters, digits and . _ -, the first a letter or a digit",
+                field="id",
+            )
         spec = resolve_request(request, self._jobs.by_name, cwd=self._jobs.cwd)
         digest = hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
         return await self._engine.create(spec, by, run_id=request.id, digest=digest)
