@@ -7,7 +7,7 @@ from collections.abc import Collection
 import trio
 
 from supervisor.errors import StorageUnavailable
-from supervisor.logfile import LogWriter
+from supervisor.logwriter import LogWriter
 from supervisor.model import Stream
 
 RETRY_S = 1.0

@@ -1,9 +1,94 @@
-"""The command `runwire`."""
+"""The command `runwire`: finds the command, runs it, and turns errors into a line and a code.
+
+A command's module is imported when the command is used, so that `list` does not wait for what
+only `serve` needs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import MappingProxyType
 
 import click
 
+from supervisor.cli_output import say
+from supervisor.errors import RunwireError
+from supervisor.exitcodes import ExitCode, code_of_error
 
-@click.group()
+_MODULES = MappingProxyType(
+    {
+        "serve": "supervisor.cli_server",
+        "submit": "supervisor.cli_runs",
+        "run": "supervisor.cli_streams",
+        "list": "supervisor.cli_runs",
+        "show": "supervisor.cli_runs",
+        "logs": "supervisor.cli_streams",
+        "cancel": "supervisor.cli_runs",
+        "signal": "supervisor.cli_runs",
+        "retry": "supervisor.cli_runs",
+        "jobs": "supervisor.cli_runs",
+        "check": "supervisor.cli_server",
+        "completion": "supervisor.cli_server",
+    }
+)
+
+
+class Commands(click.Group):
+    """All commands, in the order in which one gets to know them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, without importing anything."""
+        del ctx
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, or None."""
+        del ctx
+        if cmd_name not in _MODULES:
+            return None
+        module = import_module(_MODULES[cmd_name])
+        command = getattr(module, "list_" if cmd_name == "list" else cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101 - a mistake in the table above
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="runwire")
-def main() -> None:
-    """Run jobs and follow them live."""
+def commands() -> None:
+    """Run jobs and follow them live.
+
+    The server is found by --url or --socket, RUNWIRE_URL or RUNWIRE_SOCKET, ./jobs.toml, or at
+    the default place of its socket. Exit codes are told in docs/cli.md.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Runs the command line, and exits."""
+    try:
+        code = _run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone, as `head` does. What is buffered must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = ExitCode.BROKEN_PIPE
+    except OSError as exc:
+        say(f"{exc.filename or 'the output'}: {exc.strerror or exc}")
+        code = ExitCode.OUTPUT
+    sys.exit(code)
+
+
+def _run(args: Sequence[str] | None) -> int:
+    try:
+        code = commands.main(args, prog_name="runwire", standalone_mode=False)
+    except click.ClickException as exc:
+        exc.show()
+        return exc.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    except RunwireError as exc:
+        say(exc.message)
+        return code_of_error(exc)
+    return code if isinstance(code, int) else ExitCode.OK

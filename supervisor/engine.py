@@ -23,7 +23,7 @@ from supervisor.errors import RunIdTaken, ShuttingDown, StorageUnavailable
 from supervisor.executors import Console, Executor, Trace
 from supervisor.journal import Journal
 from supervisor.live import LiveRun, Posting
-from supervisor.logfile import LogWriter
+from supervisor.logwriter import LogWriter
 from supervisor.model import (
     SYSTEM,
     Actor,
@@ -194,13 +194,13 @@ class Engine:
         """Put what runs wrote on disk every `every_s` seconds. Never returns."""
         await keep_synced(self._open_logs.values(), every_s)
 
-    async def stop_all(self) -> None:
+    async def stop_all(self, *, force: bool = False) -> None:
         """Take no more runs, stop those that run and see their end. Who waits goes on waiting."""
         self._closing = True
         active = [self.live[run_id] for run_id in self._active]
         async with trio.open_nursery() as nursery:
             for live in active:
-                request = StopRequest(StopCause.SHUTDOWN, live.run.spec.stop, SYSTEM)
+                request = StopRequest(StopCause.SHUTDOWN, live.run.spec.stop, SYSTEM, force)
                 nursery.start_soon(self.stop, live, request)
         for live in active:
             await live.ended.wait()

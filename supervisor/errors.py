@@ -7,7 +7,8 @@ RunwireError                     never raised directly
 │   └── RangeNotSatisfiable      a byte range that lies wholly outside the log
 ├── NotFound                     there is no such thing
 │   ├── NoSuchRun
-│   └── NoSuchJob
+│   ├── NoSuchJob
+│   └── NoSuchToken
 ├── Conflict                     the request contradicts what is already true
 │   ├── RunEnded                 the run ended before the request came
 │   ├── RunNotEnded              only an ended run can be deleted or retried
@@ -85,6 +86,12 @@ class NoSuchJob(NotFound):
     """No job has this name."""
 
     code = "no_such_job"
+
+
+class NoSuchToken(NotFound):
+    """No token of this server has this name (`jti`)."""
+
+    code = "no_such_token"
 
 
 class Conflict(RunwireError):

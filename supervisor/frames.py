@@ -1,12 +1,14 @@
 """A followed log on the wire: exact bytes with their stream and offset, in small binary frames.
 
-`GET /runs/{id}/log?follow=1` with `Accept: application/vnd.runwire.frames` answers with these.
-Every frame is a header of 13 bytes, big-endian, and then `length` bytes of data:
+`GET /runs/{id}/log?follow=1` with `Accept: application/vnd.runwire.frames` answers with these, and
+a WebSocket with the subprotocol `runwire.binary` sends output in them, whole frames in a message.
+Every frame is a header of 21 bytes, big-endian, and then `length` bytes of data:
 
 | field  | bytes | meaning                                                     |
 |--------|-------|-------------------------------------------------------------|
 | kind   | 1     | 1 stdout, 2 stderr, 0 gap, 255 end                          |
 | offset | 8     | where in the run's log this frame begins                    |
+| time   | 8     | when its bytes arrived, microseconds since 1970 UTC, or 0   |
 | length | 4     | bytes of data that follow                                   |
 
 - stdout and stderr: the data are that stream's bytes. A frame without data is a heartbeat: nothing
@@ -33,7 +35,7 @@ from supervisor.wire import RunView
 MEDIA_TYPE = "application/vnd.runwire.frames"
 MAX_DATA_BYTES = 16 * 1024 * 1024
 
-_HEADER = struct.Struct(">BQI")
+_HEADER = struct.Struct(">BQQI")
 _TO = struct.Struct(">Q")
 _GAP = 0
 _END = 255
@@ -46,6 +48,7 @@ class DataFrame(Struct, frozen=True):
     stream: Stream
     offset: int
     data: bytes
+    time_us: int = 0
 
     @property
     def next(self) -> int:
@@ -80,20 +83,20 @@ class EndFrame(Struct, frozen=True):
 Frame = DataFrame | GapFrame | EndFrame
 
 
-def encode_data(stream: Stream, offset: int, data: bytes) -> bytes:
+def encode_data(stream: Stream, offset: int, data: bytes, time_us: int = 0) -> bytes:
     """A stdout or stderr frame. `data` may be empty (a heartbeat), at most MAX_DATA_BYTES."""
-    return _HEADER.pack(stream, offset, len(data)) + data
+    return _HEADER.pack(stream, offset, time_us, len(data)) + data
 
 
 def encode_gap(offset: int, to: int) -> bytes:
     """A frame that says that the bytes from `offset` up to `to` are not kept."""
-    return _HEADER.pack(_GAP, offset, _TO.size) + _TO.pack(to)
+    return _HEADER.pack(_GAP, offset, 0, _TO.size) + _TO.pack(to)
 
 
 def encode_end(offset: int, run: RunView) -> bytes:
     """The last frame: the log's final offset and the ended run."""
     data = msgspec.json.encode(run)
-    return _HEADER.pack(_END, offset, len(data)) + data
+    return _HEADER.pack(_END, offset, 0, len(data)) + data
 
 
 class FrameDecoder:
@@ -131,20 +134,21 @@ class FrameDecoder:
         start = position + _HEADER.size
         if len(self._pending) < start:
             return None
-        kind, offset, length = _HEADER.unpack_from(self._pending, position)
+        kind, offset, time_us, length = _HEADER.unpack_from(self._pending, position)
         if length > MAX_DATA_BYTES:
             raise ProtocolError(f"a frame of {length} bytes is longer than any can be")
         stop = start + length
         if len(self._pending) < stop:
             return None
-        return _frame(kind, offset, bytes(memoryview(self._pending)[start:stop])), stop
+        data = bytes(memoryview(self._pending)[start:stop])
+        return _frame(kind, offset, time_us, data), stop
 
 
-def _frame(kind: int, offset: int, data: bytes) -> Frame:
+def _frame(kind: int, offset: int, time_us: int, data: bytes) -> Frame:
     """The frame with this header and data. Raises ProtocolError."""
     stream = _STREAMS.get(kind)
     if stream is not None:
-        return DataFrame(stream, offset, data)
+        return DataFrame(stream, offset, data, time_us)
     if kind == _GAP:
         return _gap(offset, data)
     if kind == _END:

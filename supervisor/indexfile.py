@@ -10,7 +10,7 @@ from supervisor.errors import StorageUnavailable
 from supervisor.logindex import Header, Record, Span
 
 BLOCK_RECORDS = 256
-MAX_BLOCKS = 32
+MAX_BLOCKS = 4
 
 
 class IndexFile:

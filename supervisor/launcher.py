@@ -136,8 +136,9 @@ def _describe_failure(report: list[object], request: LaunchRequest) -> str:
 class Launcher:
     """Owns the launcher process; starts it again if it dies. `close` ends it."""
 
-    def __init__(self) -> None:
-        """Starts nothing yet."""
+    def __init__(self, *, open_files: int | None = None) -> None:
+        """Starts nothing yet. `open_files` is the soft RLIMIT_NOFILE of what it will start."""
+        self._open_files = open_files
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: trio.socket.SocketType | None = None
         self._turn = trio.Lock()
@@ -193,9 +194,10 @@ class Launcher:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             with theirs:
                 program = str(Path(launcher_child.__file__))
+                limit = "" if self._open_files is None else str(self._open_files)
                 try:
                     self._process = subprocess.Popen(
-                        [sys.executable, "-I", "-S", "-E", program, str(theirs.fileno())],
+                        [sys.executable, "-I", "-S", "-E", program, str(theirs.fileno()), limit],
                         pass_fds=(theirs.fileno(),),
                         stdin=subprocess.DEVNULL,
                         # A Ctrl-C in the server's terminal is for the server alone.

@@ -1,7 +1,8 @@
 """The launcher: a small process of its own that creates the processes of runs.
 
-It is started as `python -I -S -E launcher_child.py FD`, uses the standard library only and reads
-requests from the stream socket FD. For each it makes one process, which waits at a gate; when a
+It is started as `python -I -S -E launcher_child.py FD LIMIT`, uses the standard library only and
+reads requests from the stream socket FD. LIMIT, unless empty, is the soft limit of open files that
+it and what it starts shall have. For each it makes one process, which waits at a gate; when a
 byte comes through the gate it changes directory and executes the program, and when the gate
 closes instead it exits without having run anything. Why a process and not a shell script: the
 reasons of a failed start arrive as exact errno values, the environment arrives byte for byte, and
@@ -23,6 +24,7 @@ import ctypes
 import gc
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -44,6 +46,9 @@ def main() -> None:
     gc.disable()
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
+    if sys.argv[2]:
+        _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]), hard))
     clone = _clone_parent()
     while True:
         head, fds = _receive(channel)

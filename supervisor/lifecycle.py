@@ -42,6 +42,7 @@ from supervisor.model import (
     StopRequested,
     Submitted,
     Succeeded,
+    event_name,
 )
 
 _QUEUED: Mapping[type, Status] = MappingProxyType(
@@ -79,7 +80,7 @@ TRANSITIONS: Mapping[Status, Mapping[type, Status]] = MappingProxyType(
 def begin(entry: Entry, *, seq: int, attempt: int = 1, retry_of: str | None = None) -> Run:
     """The run that a `Submitted` entry creates. Raises IllegalTransition for any other event."""
     if not isinstance(entry.event, Submitted):
-        raise IllegalTransition(f"a run begins with submitted, not with {_name(entry.event)}")
+        raise IllegalTransition(f"a run begins with submitted, not with {event_name(entry.event)}")
     return Run(
         id=entry.run_id,
         seq=seq,
@@ -99,7 +100,7 @@ def advance(run: Run, entry: Entry) -> Run:
     """
     status = TRANSITIONS[run.status].get(type(entry.event))
     if status is None:
-        raise IllegalTransition(f"a run that is {run.status} cannot be {_name(entry.event)}")
+        raise IllegalTransition(f"a run that is {run.status} cannot be {event_name(entry.event)}")
     apply = _APPLY[type(entry.event)]
     return _replace(apply(run, entry, entry.event), status=status)
 
@@ -236,10 +237,6 @@ def _how(outcome: Exited) -> str:
     if outcome.signal:
         return f"ended by SIG{outcome.signal}"
     return f"exit code {outcome.exit_code}"
-
-
-def _name(event: Event) -> str:
-    return str(type(event).__struct_config__.tag)
 
 
 _S = TypeVar("_S", bound=msgspec.Struct)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import trio
 
 from supervisor.executors import StopBox
-from supervisor.logfile import LogWriter
+from supervisor.logwriter import LogWriter
 from supervisor.model import Entry, Run
 from supervisor.pulse import Pulse
 from supervisor.queue import Ticket

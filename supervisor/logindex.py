@@ -114,28 +114,32 @@ def slot(last: Record | None, count: int, new: Record) -> int | None:
     return count - 1 if last.start == new.start else count
 
 
+def _is_sound(record: Record, before: int, size: int) -> bool:
+    """True if it can be believed, after a record that starts at `before`, in a log of `size`."""
+    return record.time_us > 0 and record.stream in _STREAMS and before <= record.start < size
+
+
 def sound(records: Iterable[Record], size: int) -> Iterator[Record]:
     """The records that can be believed in a log of `size` bytes, in order of their start.
 
     Blank records (time 0), unknown streams, starts at or past the size or going backwards are
     damage: they are left out, and their bytes go to the record before.
     """
-    floor = 0
+    before = 0
     for record in records:
-        if record.time_us and record.stream in _STREAMS and floor <= record.start < size:
-            floor = record.start
+        if _is_sound(record, before, size):
+            before = record.start
             yield record
 
 
-def sound_prefix(last: Record | None, records: Iterable[Record], size: int) -> int:
+def sound_prefix(last: Record | None, records: Sequence[Record], size: int) -> int:
     """How many of `records`, which follow `last`, are sound before the first that is not."""
-    before = [last] if last else []
-    good = -len(before)
-    for expected, found in zip([*before, *records], sound([*before, *records], size)):
-        if expected is not found:
-            break
-        good += 1
-    return good
+    before = last.start if last else 0
+    for number, record in enumerate(records):
+        if not _is_sound(record, before, size):
+            return number
+        before = record.start
+    return len(records)
 
 
 def _place(record: Record) -> int:

@@ -12,6 +12,8 @@ from datetime import datetime
 
 from msgspec import Struct, field
 
+from supervisor.reach import EVERYTHING, Reach
+
 
 class Status(enum.StrEnum):
     """Where a run is. Exactly these five; "cancelling" is RUNNING with `cancel_requested_at`."""
@@ -361,6 +363,11 @@ Event = (
 )
 
 
+def event_name(event: Event) -> str:
+    """The name of an event's type, as stored and shown, such as `stop_requested`."""
+    return str(type(event).__struct_config__.tag)
+
+
 class Entry(Struct, frozen=True):
     """An event as it is recorded: when, who caused it, for which run, and where in its log."""
 
@@ -413,7 +420,8 @@ class RunQuery(Struct, frozen=True, kw_only=True):
     """Which runs to list; all conditions that are given hold together.
 
     `status` is any of those named, `text` stands in the run's id, job or command whatever its
-    case, `limit` is 1 to 1000, and `before` is a `seq`, itself not included.
+    case, `limit` is 1 to 1000, and `before` is a `seq`, itself not included. Only runs within
+    `reach` are listed.
     """
 
     status: tuple[Status, ...] = ()
@@ -422,6 +430,7 @@ class RunQuery(Struct, frozen=True, kw_only=True):
     text: str | None = None
     limit: int = 50
     before: int | None = None
+    reach: Reach = EVERYTHING
 
 
 class RunPage(Struct, frozen=True):

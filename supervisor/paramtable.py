@@ -35,7 +35,12 @@ def read_params(table: Table) -> dict[str, Param]:
             table.wrong(
                 f"{twin} and {name} would both be {variable(name)} in the environment", name
             )
-        params[name] = _read_param(table.table(name))
+        value = table.value(name)
+        if isinstance(value, dict):
+            params[name] = _read_param(table.table(name))
+        else:
+            example = f'{name} = {{ type = "int" }}'
+            table.wrong(f"must be a table, such as {example}, not {shown(value)}", name)
     return params
 
 

@@ -157,6 +157,10 @@ class Supervisor:
         """The newest run of each job that ever ran, by job name."""
         return await self._journal.last_runs()
 
+    async def stop_all(self, *, force: bool = False) -> None:
+        """Take no more runs, stop those that run and see their end; `force` kills them."""
+        await self._engine.stop_all(force=force)
+
     def counts(self) -> tuple[int, int]:
         """How many runs wait, and how many hold a slot."""
         return self._engine.counts()

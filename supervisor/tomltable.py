@@ -141,22 +141,24 @@ class Table:
         self.wrong(_must_be("true or false", value), key)
         return default
 
-    def whole(self, key: str, default: T, *, least: int, most: int | None = None) -> int | T:
+    def whole(self, key: str, default: T, *, least: int, most: int = _MOST) -> int | T:
         """A whole number of at least `least`, and at most `most`."""
         value = self.value(key)
         if value is None:
             return default
         if isinstance(value, bool) or not isinstance(value, int):
             self.wrong(_must_be("a whole number", value), key)
-        elif value < least or value > (most or _MOST):
-            bounds = f"{least} or more" if most is None else f"from {least} to {most}"
-            self.wrong(f"must be {bounds}, not {value}", key)
+        elif not least <= value <= most:
+            bounds = (
+                f"{least} or more" if value < least and most == _MOST else f"from {least} to {most}"
+            )
+            self.wrong(f"must be {bounds}, not {shown(value)}", key)
         else:
             return value
         return default
 
     def strings(self, key: str) -> tuple[str, ...] | None:
-        """A list of strings. None if it is absent or is no list."""
+        """A list of strings, what is none being made one. None if it is absent or is no list."""
         value = self.value(key)
         if value is None:
             return None
@@ -166,7 +168,7 @@ class Table:
         for place, item in enumerate(value):
             if not isinstance(item, str):
                 self.wrong(_must_be("a string", item), key, place)
-        return tuple(item for item in value if isinstance(item, str))
+        return tuple(str(item) for item in value)
 
     def table(self, key: str) -> Table:
         """A table; an empty one if it is absent or is something else."""

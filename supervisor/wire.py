@@ -215,6 +215,69 @@ class JobList(Struct, frozen=True):
     jobs: tuple[JobView, ...]
 
 
+class TokenRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`POST /tokens`: who the token is for and what it allows.
+
+    `scope` is one or several scopes, separated by spaces; `runs` and `jobs` are globs that narrow
+    it. `sub` defaults to the caller's own name. `lifetime` is a duration such as `"12h"`.
+    """
+
+    scope: str
+    sub: str | None = None
+    runs: tuple[str, ...] | None = None
+    jobs: tuple[str, ...] | None = None
+    lifetime: str | float = "24h"
+
+
+class TokenView(Struct, frozen=True, kw_only=True):
+    """A token that this server made, without the token itself. `jti` is its name."""
+
+    jti: str
+    sub: str
+    scope: str
+    runs: tuple[str, ...] | None
+    jobs: tuple[str, ...] | None
+    created_at: datetime
+    created_by: Actor
+    expires_at: datetime
+    revoked_at: datetime | None = None
+    revoked_by: Actor | None = None
+
+
+class NewToken(Struct, frozen=True, kw_only=True):
+    """The answer to `POST /tokens`: the only time that the token itself is told."""
+
+    token: str
+    jti: str
+    sub: str
+    scope: str
+    runs: tuple[str, ...] | None
+    jobs: tuple[str, ...] | None
+    created_at: datetime
+    created_by: Actor
+    expires_at: datetime
+
+
+class TokenList(Struct, frozen=True):
+    """`GET /tokens`: newest first, those that expired some days ago left out."""
+
+    tokens: tuple[TokenView, ...]
+
+
+class TicketRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /tickets`: the run whose stream the ticket is to open."""
+
+    run: str
+
+
+class NewTicket(Struct, frozen=True, kw_only=True):
+    """The answer to `POST /tickets`: opens this run's stream once, until `expires_at`."""
+
+    ticket: str
+    run: str
+    expires_at: datetime
+
+
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An error as RFC 9457 has it. `code` is stable; `field` names the input at fault."""
 

@@ -85,7 +85,10 @@ def test_starts_under_old_pythons() -> None:
 
 
 @pytest.mark.parametrize(
-    "file", [DEV, *sorted((ROOT / "tools").glob("*.py"))], ids=lambda f: f.name
+    "file",
+    # The page of the lifecycle is made from the project, and ./dev does not import its maker.
+    [DEV, *sorted(set((ROOT / "tools").glob("*.py")) - {ROOT / "tools" / "lifecycle_page.py"})],
+    ids=lambda f: f.name,
 )
 def test_needs_only_the_standard_library(file: Path) -> None:
     imported = set()

@@ -83,9 +83,11 @@ def wire_size(frame: Frame) -> int:
 
 def test_the_layout_is_the_documented_one() -> None:
     """Other programs read this format: these bytes never change."""
-    assert encode_data(Stream.STDOUT, 258, b"hi") == b"\x01\0\0\0\0\0\0\x01\x02\0\0\0\x02hi"
-    assert encode_data(Stream.STDERR, 0, b"") == b"\x02" + bytes(12)
-    assert encode_gap(1, 3) == b"\0" + struct.pack(">QIQ", 1, 8, 3)
+    assert encode_data(Stream.STDOUT, 258, b"hi", 3) == (
+        b"\x01\0\0\0\0\0\0\x01\x02\0\0\0\0\0\0\0\x03\0\0\0\x02hi"
+    )
+    assert encode_data(Stream.STDERR, 0, b"") == b"\x02" + bytes(20)
+    assert encode_gap(1, 3) == b"\0" + struct.pack(">QQIQ", 1, 0, 8, 3)
     assert encode_end(5, a_run())[:1] == b"\xff"
 
 
@@ -103,11 +105,11 @@ def test_next_is_the_offset_to_resume_from() -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (struct.pack(">BQI", 7, 0, 0), "no frame of kind 7"),
-        (struct.pack(">BQI", 1, 0, MAX_DATA_BYTES + 1), "longer than any can be"),
-        (struct.pack(">BQI", 0, 0, 3) + b"abc", "8 bytes of data, not 3"),
+        (struct.pack(">BQQI", 7, 0, 0, 0), "no frame of kind 7"),
+        (struct.pack(">BQQI", 1, 0, 0, MAX_DATA_BYTES + 1), "longer than any can be"),
+        (struct.pack(">BQQI", 0, 0, 0, 3) + b"abc", "8 bytes of data, not 3"),
         (encode_gap(9, 9)[:-1] + b"\x08", "cannot end at 8"),
-        (struct.pack(">BQI", 255, 0, 2) + b"{}", "does not hold a run"),
+        (struct.pack(">BQQI", 255, 0, 0, 2) + b"{}", "does not hold a run"),
         (encode_end(0, a_run()) + b"x", "after the end"),
     ],
 )

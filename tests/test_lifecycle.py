@@ -113,7 +113,7 @@ events: st.SearchStrategy[Event] = st.one_of(
     st.builds(Succeeded, outcome=outcomes),
     st.builds(Failed, reason=st.sampled_from(Reason), message=st.just(""), outcome=outcomes),
     st.builds(Cancelled, message=st.just(""), outcome=st.none() | outcomes),
-    st.builds(judge, outcomes, log_size=st.integers(0, 100)),
+    st.builds(judge, outcomes),
 )
 
 
@@ -279,32 +279,36 @@ class TestEnding:
             3,
             at(2).wall,
         )
-        ended = advance(exited, entry(judge(Exited(exit_code=3), log_size=5), 8))
+        ended = advance(exited, entry(judge(Exited(exit_code=3)), 8))
         assert (ended.exited_at, ended.ended_at) == (at(2).wall, at(8).wall)
 
     def test_the_outcome_is_kept(self) -> None:
         outcome = Exited(
             signal="KILL", output_complete=False, killed=(5, 6), survivors=(7,), usage=Usage(1, 2)
         )
-        run = after(Started(PROCESS), judge(outcome, log_size=5))
-        assert (run.exit_code, run.signal, run.log_size) == (None, "KILL", 5)
+        run = after(Started(PROCESS), judge(outcome))
+        assert (run.exit_code, run.signal) == (None, "KILL")
         assert (run.output_complete, run.killed, run.survivors) == (False, (5, 6), (7,))
         assert run.usage == Usage(1, 2)
         assert run.exited_at == run.ended_at
 
+    def test_its_log_ends_where_it_ended(self) -> None:
+        end = Entry("r", at(9), SYSTEM, judge(Exited(exit_code=0)), log_offset=1234)
+        assert advance(after(Started(PROCESS)), end).log_size == 1234
+
     def test_it_lasted_from_start_to_end_on_the_monotonic_clock(self) -> None:
         run = after(Dispatched("local"), Started(PROCESS))
         hour_back = Moment(at(-3600).wall, at(4.5).mono_ns, "boot")
-        ended = advance(run, Entry("r", hour_back, SYSTEM, judge(Exited(exit_code=0), log_size=0)))
+        ended = advance(run, Entry("r", hour_back, SYSTEM, judge(Exited(exit_code=0))))
         assert ended.duration_s == 2.5
 
     def test_what_never_started_did_not_last(self) -> None:
-        run = after(Dispatched("local"), judge(NotStarted(message="no such file"), log_size=0))
+        run = after(Dispatched("local"), judge(NotStarted(message="no such file")))
         assert (run.duration_s, run.started_at, run.exit_code) == (None, None, None)
         assert (run.reason, run.message) == (Reason.START_FAILED, "no such file")
 
     def test_of_a_lost_run_nothing_is_claimed(self) -> None:
-        run = after(Started(PROCESS), judge(Lost(message="gone", killed=(8,)), log_size=3))
+        run = after(Started(PROCESS), judge(Lost(message="gone", killed=(8,))))
         assert (run.duration_s, run.exit_code, run.signal) == (None, None, None)
         assert (run.output_complete, run.killed) == (False, (8,))
 
@@ -317,14 +321,17 @@ class TestJudging:
     """Which end it is depends on what was seen, and on whether a signal of ours came first."""
 
     @pytest.mark.parametrize(
-        "exit_code, signal, stopped",
-        [*product((0, 1, 255), (None,), (None, *StopCause)), *product((None,), ("KILL",), (None, *StopCause))],
+        ("exit_code", "signal", "stopped"),
+        [
+            *product((0, 1, 255), (None,), (None, *StopCause)),
+            *product((None,), ("KILL",), (None, *StopCause)),
+        ],
     )
     def test_of_every_exit(
         self, exit_code: int | None, signal: str | None, stopped: StopCause | None
     ) -> None:
         outcome = Exited(exit_code=exit_code, signal=signal, stopped=stopped)
-        event = judge(outcome, log_size=12)
+        event = judge(outcome)
         if stopped in {StopCause.CANCEL, StopCause.SHUTDOWN}:
             assert isinstance(event, Cancelled)
         elif stopped is StopCause.TIMEOUT:
@@ -335,10 +342,10 @@ class TestJudging:
         else:
             assert isinstance(event, Failed)
             assert event.reason is (Reason.SIGNAL if signal else Reason.EXIT_CODE)
-        assert (event.outcome, event.log_size) == (outcome, 12)
+        assert event.outcome == outcome
 
     @pytest.mark.parametrize(
-        "outcome, reason",
+        ("outcome", "reason"),
         [
             (NotStarted(message="why"), Reason.START_FAILED),
             (Lost(message="why"), Reason.LOST),
@@ -346,17 +353,17 @@ class TestJudging:
         ],
     )
     def test_of_what_did_not_run_to_an_end(self, outcome: Outcome, reason: Reason) -> None:
-        event = judge(outcome, log_size=0)
+        event = judge(outcome)
         assert isinstance(event, Failed)
         assert (event.reason, event.message, event.outcome) == (reason, "why", outcome)
 
     def test_of_what_a_stop_kept_from_starting(self) -> None:
         outcome = NotStarted(message="cancelled before the start", stopped=StopCause.CANCEL)
-        assert isinstance(judge(outcome, log_size=0), Cancelled)
+        assert isinstance(judge(outcome), Cancelled)
 
     @given(outcomes)
     def test_its_event_always_ends_a_running_run(self, outcome: Outcome) -> None:
-        assert after(Started(PROCESS), judge(outcome, log_size=0)).status.ended
+        assert after(Started(PROCESS), judge(outcome)).status.ended
 
     @pytest.mark.parametrize(
         "outcome",
@@ -368,10 +375,10 @@ class TestJudging:
         ],
     )
     def test_its_event_ends_a_dispatched_run_that_did_not_start(self, outcome: Outcome) -> None:
-        assert after(Dispatched("local"), judge(outcome, log_size=0)).status.ended
+        assert after(Dispatched("local"), judge(outcome)).status.ended
 
     @pytest.mark.parametrize(
-        "outcome, message",
+        ("outcome", "message"),
         [
             (Exited(exit_code=3), "exit code 3"),
             (Exited(signal="SEGV"), "ended by SIGSEGV"),
@@ -383,6 +390,6 @@ class TestJudging:
         ],
     )
     def test_its_message_says_how(self, outcome: Exited, message: str) -> None:
-        event = judge(outcome, log_size=0)
+        event = judge(outcome)
         assert isinstance(event, Failed | Cancelled)
         assert event.message == message

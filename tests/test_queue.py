@@ -13,7 +13,9 @@ from supervisor.queue import Limits, Ticket, admit
 seqs = itertools.count(1)
 
 
-def ticket(name: str = "", *, priority: int = 0, job: str | None = None, slots: int | None = None) -> Ticket:
+def ticket(
+    name: str = "", *, priority: int = 0, job: str | None = None, slots: int | None = None
+) -> Ticket:
     seq = next(seqs)
     return Ticket(name or f"r{seq}", seq, priority, job, slots)
 

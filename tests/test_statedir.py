@@ -185,5 +185,3 @@ def test_a_directory_that_may_not_be_written_is_refused(path: Path) -> None:
     path.chmod(0o500)
     with pytest.raises(StateDirError, match="Permission denied"), open_state_dir(path):
         pass
-
-

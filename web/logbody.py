@@ -102,7 +102,7 @@ def encode(piece: Piece) -> bytes:
     """One piece of a log as a frame."""
     if isinstance(piece, Gap):
         return frames.encode_gap(piece.offset, piece.next)
-    return frames.encode_data(piece.stream, piece.offset, piece.data)
+    return frames.encode_data(piece.stream, piece.offset, piece.data, piece.time_us)
 
 
 def merged(pieces: list[Piece]) -> list[Piece]:

@@ -22,7 +22,7 @@ import msgspec
 import trio
 
 from supervisor.capture import capture
-from supervisor.logfile import LogWriter
+from supervisor.logwriter import LogWriter
 from supervisor.model import (
     SYSTEM,
     Actor,

@@ -1,11 +1,11 @@
-"""The journal: every run and every event, in one SQLite file, written before they are shown.
+"""The journal: every run, event and issued token, in one SQLite file, written before shown.
 
 What `create`, `record` or `delete` returned is on disk and survives SIGKILL and a power cut.
 Reads see every commit that was answered before they began. Nothing here decides: `lifecycle`
 says what an event makes of a run, the journal keeps it.
 
-`schema` has the tables, `codec` the JSON in them, `writes` and `reads` the statements, `writer`
-the thread and the group commit.
+`schema` has the tables, `codec` the JSON in them, `writes`, `reads` and `tokens` the statements,
+`writer` the thread and the group commit.
 """
 
 from __future__ import annotations
@@ -13,21 +13,22 @@ from __future__ import annotations
 import functools
 import queue
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 import trio
 
 from supervisor.errors import StorageUnavailable
-from supervisor.journal import reads, writes
+from supervisor.journal import reads, tokens, writes
 from supervisor.journal.reads import MAX_PAGE
 from supervisor.journal.schema import open_database, open_for_reading
 from supervisor.journal.writer import InlineWriter, ThreadWriter, Writer
 from supervisor.journal.writes import Created
-from supervisor.model import Entry, Run, RunPage, RunQuery, Status
-from supervisor.wire import EventView
+from supervisor.model import Actor, Entry, Run, RunPage, RunQuery, Status
+from supervisor.wire import EventView, TokenView
 
 __all__ = ["MAX_PAGE", "Created", "Journal", "open_journal"]
 
@@ -37,7 +38,7 @@ _T = TypeVar("_T")
 
 
 class Journal:
-    """All runs and events. Every method may raise StorageUnavailable; nothing is changed then."""
+    """All runs, events and tokens. Every method may raise StorageUnavailable; nothing is changed then."""
 
     def __init__(self, writer: Writer, readers: Readers) -> None:
         """See open_journal, which is how to get one."""
@@ -114,6 +115,41 @@ class Journal:
         than one already seen never appears later.
         """
         return await self._readers.read(functools.partial(reads.events_since, seq=seq, limit=limit))
+
+    async def add_token(self, token: TokenView) -> None:
+        """Store a token that is about to be issued. Its `jti` must be new."""
+        await self._writer.write(functools.partial(tokens.add, token=token))
+
+    async def list_tokens(self) -> Sequence[TokenView]:
+        """Every token that was issued and not yet pruned, newest first."""
+        return await self._readers.read(tokens.list_all)
+
+    async def revoke_token(
+        self, jti: str, *, at: datetime, by: Actor, until: datetime | None = None
+    ) -> datetime:
+        """Put a token on the list of those revoked; once is as good as twice. Returns its expiry.
+
+        `until` is the expiry of a token that somebody else issued.
+
+        Raises NoSuchToken if there is neither a token issued here nor `until`.
+        """
+        return await self._writer.write(
+            functools.partial(tokens.revoke, jti=jti, at=at, by=by, until=until)
+        )
+
+    async def revoked_tokens(self) -> Mapping[str, datetime]:
+        """The expiry of every revoked token, by its `jti`."""
+        return await self._readers.read(tokens.revoked)
+
+    async def use_ticket(self, jti: str, *, expires_at: datetime) -> bool:
+        """Note that the ticket is used now. False if it was used before."""
+        return await self._writer.write(
+            functools.partial(tokens.use_ticket, jti=jti, expires_at=expires_at)
+        )
+
+    async def prune_tokens(self, *, expired_before: datetime) -> None:
+        """Forget tokens, revocations and tickets that expired before then."""
+        await self._writer.write(functools.partial(tokens.prune, expired_before=expired_before))
 
 
 class Readers:

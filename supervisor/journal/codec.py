@@ -47,11 +47,6 @@ def decode_event(version: int, payload: str) -> Event:
     return _decode(_EVENTS, version, payload)
 
 
-def event_kind(event: Event) -> str:
-    """The name of an event's type as stored and shown, such as `stop_requested`."""
-    return str(type(event).__struct_config__.tag)
-
-
 def _encode(value: msgspec.Struct) -> str:
     try:
         return msgspec.json.encode(value).decode()

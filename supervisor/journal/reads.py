@@ -11,6 +11,7 @@ from msgspec import Struct
 from supervisor.errors import BadValue, NoSuchRun
 from supervisor.journal import codec
 from supervisor.model import Actor, Entry, Moment, Run, RunPage, RunQuery, Status
+from supervisor.reach import EVERYTHING, sqlite_glob
 from supervisor.wire import EventView
 
 MAX_PAGE = 1000
@@ -155,6 +156,8 @@ def _walks(query: RunQuery) -> list[_Walk]:
     if query.status:
         by_status = "runs INDEXED BY runs_by_status WHERE runs.status = ?"
         return [_Walk(by_status, (status.value,)) for status in dict.fromkeys(query.status)]
+    if query.reach != EVERYTHING:
+        return [_Walk("runs INDEXED BY runs_by_name WHERE TRUE")]
     return [_Walk("runs NOT INDEXED WHERE TRUE")]
 
 
@@ -171,6 +174,11 @@ def _filters(query: RunQuery) -> tuple[str, list[Value]]:
     if query.status:
         sql += f"AND runs.status IN ({', '.join('?' * len(query.status))}) "
         values += [status.value for status in query.status]
+    for column, globs in (("id", query.reach.runs), ("job", query.reach.jobs)):
+        if globs is not None:
+            tests = " OR ".join([f"runs.{column} GLOB ?"] * len(globs))
+            sql += f"AND ({tests or 'FALSE'}) "
+            values += [storable(sqlite_glob(glob)) for glob in globs]
     return sql, values
 
 

@@ -60,6 +60,37 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE last_check (only INTEGER PRIMARY KEY CHECK (only = 1), count INTEGER)",
         "INSERT INTO last_check VALUES (1, 0)",
     ),
+    (
+        # Holds id and job apart from the long rows, for callers who may see some runs only.
+        "CREATE INDEX runs_by_name ON runs (seq, id, job)",
+        """
+        CREATE TABLE tokens (
+            jti TEXT PRIMARY KEY,
+            sub TEXT NOT NULL,
+            scope TEXT NOT NULL,
+            runs TEXT,
+            jobs TEXT,
+            created_at TEXT NOT NULL,
+            actor_kind TEXT NOT NULL,
+            actor_name TEXT NOT NULL,
+            expires_s INTEGER NOT NULL
+        ) WITHOUT ROWID
+        """,
+        # Not a column of tokens: a token that somebody else issued can be revoked too.
+        """
+        CREATE TABLE revoked_tokens (
+            jti TEXT PRIMARY KEY,
+            at TEXT NOT NULL,
+            actor_kind TEXT NOT NULL,
+            actor_name TEXT NOT NULL,
+            expires_s INTEGER NOT NULL
+        ) WITHOUT ROWID
+        """,
+        "CREATE TABLE used_tickets (jti TEXT PRIMARY KEY, expires_s INTEGER NOT NULL) WITHOUT ROWID",
+        "CREATE INDEX tokens_by_expiry ON tokens (expires_s)",
+        "CREATE INDEX revoked_tokens_by_expiry ON revoked_tokens (expires_s)",
+        "CREATE INDEX used_tickets_by_expiry ON used_tickets (expires_s)",
+    ),
 )
 
 

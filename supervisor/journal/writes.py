@@ -20,7 +20,7 @@ from supervisor.errors import (
 from supervisor.journal import codec
 from supervisor.journal.reads import events_of, find_run, no_such_run, storable
 from supervisor.lifecycle import TRANSITIONS, begin
-from supervisor.model import Entry, Run, RunSpec, Status
+from supervisor.model import Entry, Run, RunSpec, Status, event_name
 from supervisor.wire import EventView
 
 
@@ -65,7 +65,7 @@ def record(database: sqlite3.Connection, run: Run, entry: Entry) -> EventView:
         raise no_such_run(run.id)
     if TRANSITIONS[Status(row[0])].get(type(entry.event)) is not run.status:
         raise IllegalTransition(
-            f"{codec.event_kind(entry.event)} does not lead from {row[0]} to {run.status}"
+            f"{event_name(entry.event)} does not lead from {row[0]} to {run.status}"
         )
     database.execute(
         "UPDATE runs SET status = ?, version = ?, body = ? WHERE seq = ?",
@@ -154,7 +154,7 @@ def _append(database: sqlite3.Connection, run: Run, entry: Entry) -> EventView:
             entry.at.boot_id,
             entry.by.kind,
             entry.by.name,
-            codec.event_kind(entry.event),
+            event_name(entry.event),
             codec.EVENT_VERSION,
             codec.encode_event(entry.event),
             entry.log_offset,

@@ -55,6 +55,13 @@ class Facts:
             run = advance(run, entry)
             yield run, entry
 
+    async def lived(self, journal: Journal, run: Run, *events: Event) -> Run:
+        """The run after each of the events was recorded in the journal."""
+        for following, entry in self.life(run, *events):
+            await journal.record(following, entry)
+            run = following
+        return run
+
 
 @pytest.fixture
 def facts() -> Facts:

@@ -18,9 +18,18 @@ from supervisor.journal.codec import (
     decode_run,
     encode_event,
     encode_run,
-    event_kind,
 )
-from supervisor.model import Event, Failed, NotStarted, Reason, Requeued, Run, RunSpec, Status
+from supervisor.model import (
+    Event,
+    Failed,
+    NotStarted,
+    Reason,
+    Requeued,
+    Run,
+    RunSpec,
+    Status,
+    event_name,
+)
 
 st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -51,7 +60,7 @@ def test_every_kind_of_event_reads_back_equal(kind: type[Event]) -> None:
 
 def test_the_kind_of_an_event_is_the_type_in_its_json() -> None:
     event = Requeued("never started")
-    assert json.loads(encode_event(event))["type"] == event_kind(event) == "requeued"
+    assert json.loads(encode_event(event))["type"] == event_name(event) == "requeued"
 
 
 def test_what_a_later_version_adds_is_passed_over() -> None:
@@ -83,9 +92,7 @@ def test_an_unknown_version_is_said() -> None:
 @given(st.text(st.characters(categories=("L", "Cs"))))
 def test_text_that_is_not_unicode_is_stored_with_replacements(text: str) -> None:
     """Character by character, so that the rest of a message stays readable."""
-    event = Failed(
-        reason=Reason.START_FAILED, message=text, outcome=NotStarted(message=text)
-    )
+    event = Failed(reason=Reason.START_FAILED, message=text, outcome=NotStarted(message=text))
     stored = decode_event(EVENT_VERSION, encode_event(event))
     assert isinstance(stored, Failed)
     assert isinstance(stored.outcome, NotStarted)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +23,7 @@ from supervisor.model import Entry, RunQuery, RunSpec
 from supervisor.wire import EventView
 
 if TYPE_CHECKING:
-    from conftest import Facts
+    from tests.journal.conftest import Facts
 
 TOP = Path(__file__).parents[2]
 KIB = 1024
@@ -88,11 +90,8 @@ async def stored_lives(journal: Journal) -> dict[str, int]:
     return {run_id: len(life) for run_id, life in lives.items()}
 
 
-@pytest.mark.parametrize("kill_after", [1, 500, 3000])
-async def test_what_a_killed_process_was_answered_is_there(
-    path: Path, facts: Facts, kill_after: int
-) -> None:
-    """SIGKILL between any two instructions; every run is whole, and none has less than was said."""
+def committed_until_killed(path: Path, kill_after: int) -> dict[str, int]:
+    """How many events of each run were committed, as a process said that is killed then."""
     arguments = [sys.executable, "-c", COMMITTER, str(path)]
     acknowledged: dict[str, int] = {}
     with subprocess.Popen(arguments, cwd=TOP, stdout=subprocess.PIPE, text=True) as committer:
@@ -103,41 +102,85 @@ async def test_what_a_killed_process_was_answered_is_there(
             if count == kill_after:
                 committer.send_signal(signal.SIGKILL)
     assert committer.returncode == -signal.SIGKILL
+    return acknowledged
 
+
+@pytest.mark.parametrize("kill_after", [1, 500, 3000])
+async def test_what_a_killed_process_was_answered_is_there(
+    path: Path, facts: Facts, kill_after: int
+) -> None:
+    """SIGKILL between any two instructions; every run is whole, and none has less than was said."""
+    acknowledged = committed_until_killed(path, kill_after)
+    assert len(acknowledged) > 0
     async with open_journal(path) as journal:
         stored = await stored_lives(journal)
-        assert len(acknowledged) > 0
         for run_id, run_seq in acknowledged.items():
             assert stored[run_id] >= run_seq
         assert (await journal.create(facts.submitted("later"))).new
+
+
+async def test_a_copy_made_by_sqlite_while_it_is_written_is_whole(
+    path: Path, tmp_path: Path, facts: Facts
+) -> None:
+    """As `sqlite3 journal.db ".backup copy.db"` makes it."""
+    copy = tmp_path / "copy.db"
+
+    def back_up() -> None:
+        with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(copy)) as target:
+            source.backup(target, pages=5)
+
+    async def write(journal: Journal, name: str) -> None:
+        await facts.lived(journal, (await journal.create(facts.submitted(name))).run)
+
+    async with open_journal(path) as journal:
+        await write(journal, "before")
+        async with trio.open_nursery() as nursery:
+            for number in range(100):
+                nursery.start_soon(write, journal, f"r{number}")
+            await trio.to_thread.run_sync(back_up)
+    async with open_journal(copy) as journal:
+        assert (await stored_lives(journal))["before"] == 4
+
+
+class Copy:
+    """A journal's files as they were at one moment, to be put down again as a fault left them."""
+
+    def __init__(self, path: Path) -> None:
+        self.database = path.read_bytes()
+        self.log = path.with_name("journal.db-wal").read_bytes()
+
+    def put(self, path: Path, log: bytes) -> None:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(self.database)
+        path.with_name("journal.db-wal").write_bytes(log)
+
+    def commits(self) -> Iterator[int]:
+        """The sizes of the log after each commit (https://www.sqlite.org/walformat.html)."""
+        page = int.from_bytes(self.log[8:12], "big")
+        for start in range(32, len(self.log), 24 + page):
+            if self.log[start + 4 : start + 8] != bytes(4):
+                yield start + 24 + page
 
 
 async def test_a_file_torn_anywhere_holds_the_commits_up_to_there(
     path: Path, tmp_path: Path, facts: Facts
 ) -> None:
     """As a power cut may leave it: the later commits are gone as a whole, the earlier ones whole."""
-    torn = tmp_path / "torn" / "journal.db"
-    torn.parent.mkdir()
     async with open_journal(path) as journal:
-        for number in range(4):
-            run = (await journal.create(facts.submitted(f"r{number}"))).run
-            for run, entry in facts.life(run):
-                await journal.record(run, entry)
+        for number in range(2):
+            await facts.lived(journal, (await journal.create(facts.submitted(f"r{number}"))).run)
         events = await all_events(journal)
-        database = path.read_bytes()
-        log = path.with_name("journal.db-wal").read_bytes()
-    counts = []
-    for size in [*range(0, len(log), 997), len(log)]:
-        torn.write_bytes(database)
-        torn.with_name("journal.db-wal").write_bytes(log[:size])
-        async with open_journal(torn) as journal:
-            await stored_lives(journal)
-            left = await all_events(journal)
-        assert left == events[: len(left)]
-        counts.append(len(left))
-    assert counts == sorted(counts)
-    assert counts[0] == 0
-    assert set(counts) == set(range(len(events) + 1))
+        copy = Copy(path)
+    commits = [0, *copy.commits()]
+    assert commits[-1] == len(copy.log)
+    for place, (whole, following) in enumerate(pairwise([*commits, len(copy.log) + 1])):
+        for size in (whole, whole + 1, following - 1):
+            torn = tmp_path / f"torn{size}" / "journal.db"
+            copy.put(torn, copy.log[:size])
+            async with open_journal(torn) as journal:
+                await stored_lives(journal)
+                left = await all_events(journal)
+            assert left == events[: max(0, len(events) + place + 1 - len(commits))]
 
 
 @contextmanager
@@ -203,21 +246,27 @@ async def test_everyone_in_a_batch_is_told_of_a_full_disk(path: Path, facts: Fac
         await goes_on_after_room_is_made(journal, facts, kept)
 
 
+@contextmanager
+def file_system(at: Path, size: str) -> Iterator[None]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", at], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", at], check=True)
+
+
 @pytest.mark.root
 async def test_a_full_file_system_refuses_and_room_heals(tmp_path: Path, facts: Facts) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", small], check=True)
-    try:
-        ballast = small / "ballast"
-        ballast.write_bytes(bytes(MIB))
+    ballast = trio.Path(small / "ballast")
+    with file_system(small, "4m"):
+        await ballast.write_bytes(bytes(MIB))
         async with open_journal(small / "journal.db") as journal:
             kept = await fill(journal, facts)
             assert len((await journal.list_runs(RunQuery(limit=1000))).runs) == kept
-            ballast.unlink()
+            await ballast.unlink()
             await goes_on_after_room_is_made(journal, facts, kept)
-    finally:
-        subprocess.run(["umount", small], check=True)
 
 
 async def test_no_room_to_begin_with_is_said_at_the_start(path: Path) -> None:
@@ -226,15 +275,17 @@ async def test_no_room_to_begin_with_is_said_at_the_start(path: Path) -> None:
             pass
 
 
+def spoil(path: Path, needle: bytes) -> None:
+    """Overwrite every place in the file where `needle` stands."""
+    path.write_bytes(path.read_bytes().replace(needle, b"#" * len(needle)))
+
+
 async def test_damage_met_on_the_way_is_said(path: Path, facts: Facts) -> None:
     """A page gone bad in the middle of the file: the run in it is not invented, nor left out."""
     async with open_journal(path) as journal:
         for number in range(200):
             await journal.create(facts.submitted(f"r{number}"))
-    damaged = bytearray(path.read_bytes())
-    for at in [i for i in range(len(damaged)) if damaged.startswith(b'{"id":"r100"', i)]:
-        damaged[at : at + 12] = b"#" * 12
-    path.write_bytes(damaged)
+    spoil(path, b'{"id":"r100"')
     async with open_journal(path) as journal:
         with pytest.raises(StorageUnavailable, match="unreadable"):
             await journal.get("r100")

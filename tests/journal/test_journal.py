@@ -26,12 +26,21 @@ from supervisor.model import (
     Requeued,
     RunQuery,
     RunSpec,
+    Started,
     Status,
     Succeeded,
 )
 
 if TYPE_CHECKING:
-    from conftest import Facts
+    from tests.journal.conftest import Facts
+
+
+def modes(directory: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_mode & 0o777 for file in directory.iterdir()}
+
+
+def sizes(directory: Path) -> dict[str, int]:
+    return {file.name: file.stat().st_size for file in directory.iterdir()}
 
 
 async def test_what_went_in_comes_out(journal: Journal, facts: Facts) -> None:
@@ -52,9 +61,7 @@ async def test_what_went_in_comes_out(journal: Journal, facts: Facts) -> None:
 
 async def test_it_is_all_there_after_reopening(path: Path, facts: Facts) -> None:
     async with open_journal(path) as journal:
-        run = (await journal.create(facts.submitted("r"))).run
-        for run, entry in facts.life(run):
-            await journal.record(run, entry)
+        run = await facts.lived(journal, (await journal.create(facts.submitted("r"))).run)
         events = await journal.events("r")
     async with open_journal(path) as journal:
         assert await journal.get("r") == run
@@ -92,7 +99,7 @@ class TestTheSameIdAgain:
         assert len(await journal.events("mine")) == 2
 
     @pytest.mark.parametrize(
-        "first, second", [("a", "b"), ("a", None), (None, "a"), (None, None)]
+        ("first", "second"), [("a", "b"), ("a", None), (None, "a"), (None, None)]
     )
     async def test_another_request_is_refused_and_changes_nothing(
         self, journal: Journal, facts: Facts, first: str | None, second: str | None
@@ -152,9 +159,7 @@ class TestRefusals:
         assert await journal.get("r") == cancelled
         assert len(await journal.events("r")) == 2
 
-    async def test_a_spec_that_could_not_be_read_back(
-        self, journal: Journal, facts: Facts
-    ) -> None:
+    async def test_a_spec_that_could_not_be_read_back(self, journal: Journal, facts: Facts) -> None:
         for number in (float("nan"), float("inf")):
             spec = RunSpec(argv=("true",), cwd="/", params={"x": number})
             with pytest.raises(BadValue):
@@ -163,9 +168,7 @@ class TestRefusals:
             await journal.create(facts.submitted("r", RunSpec(argv=("\udcff",), cwd="/")))
         assert (await journal.list_runs(RunQuery())).runs == ()
 
-    async def test_deleting_a_run_that_has_not_ended(
-        self, journal: Journal, facts: Facts
-    ) -> None:
+    async def test_deleting_a_run_that_has_not_ended(self, journal: Journal, facts: Facts) -> None:
         await journal.create(facts.submitted("r"))
         with pytest.raises(RunNotEnded):
             await journal.delete("r")
@@ -192,8 +195,7 @@ class TestDeleting:
         spec = RunSpec(argv=("true",), cwd="/", job="j", tags=("t",))
         gone = (await journal.create(facts.submitted("gone", spec))).run
         kept = (await journal.create(facts.submitted("kept", spec))).run
-        for run, entry in facts.life(gone):
-            await journal.record(run, entry)
+        await facts.lived(journal, gone)
         await journal.delete("gone")
         for query in (RunQuery(), RunQuery(job="j"), RunQuery(tag="t"), RunQuery(text="true")):
             assert (await journal.list_runs(query)).runs == (kept,)
@@ -203,9 +205,8 @@ class TestDeleting:
         """Not even those of the newest run, and not after a restart."""
         async with open_journal(path) as journal:
             run = (await journal.create(facts.submitted("r"))).run
-            last = 0
-            for run, entry in facts.life(run):
-                last = (await journal.record(run, entry)).seq
+            await facts.lived(journal, run)
+            last = (await journal.events("r"))[-1].seq
             await journal.delete("r")
         async with open_journal(path) as journal:
             assert await journal.events_since(0) == []
@@ -221,9 +222,7 @@ class TestFollowingEvents:
         self, journal: Journal, facts: Facts
     ) -> None:
         for name in ("a", "b"):
-            run = (await journal.create(facts.submitted(name))).run
-            for run, entry in facts.life(run):
-                await journal.record(run, entry)
+            await facts.lived(journal, (await journal.create(facts.submitted(name))).run)
         everything = list(await journal.events_since(0))
         assert [event.seq for event in everything] == list(range(1, 9))
         for step in (1, 3, 8, 100):
@@ -256,9 +255,7 @@ class TestFollowingEvents:
                     return
 
         async def live(name: str) -> None:
-            run = (await journal.create(facts.submitted(name))).run
-            for run, entry in facts.life(run):
-                await journal.record(run, entry)
+            await facts.lived(journal, (await journal.create(facts.submitted(name))).run)
 
         with trio.fail_after(30):
             async with trio.open_nursery() as nursery:
@@ -273,13 +270,10 @@ class TestFollowingEvents:
 async def test_unfinished_runs_come_oldest_first(journal: Journal, facts: Facts) -> None:
     for name in ("ended", "running", "queued", "requeued"):
         await journal.create(facts.submitted(name))
-    for run, entry in facts.life(await journal.get("ended")):
-        await journal.record(run, entry)
-    for run, entry in [*facts.life(await journal.get("running"))][:2]:
-        await journal.record(run, entry)
+    await facts.lived(journal, await journal.get("ended"))
+    await facts.lived(journal, await journal.get("running"), Dispatched("local"), Started(None))
     requeued = await journal.get("requeued")
-    for run, entry in facts.life(requeued, Dispatched("local"), Requeued("never started")):
-        await journal.record(run, entry)
+    await facts.lived(journal, requeued, Dispatched("local"), Requeued("never started"))
     unfinished = await journal.unfinished()
     assert [run.id for run in unfinished] == ["running", "queued", "requeued"]
     assert unfinished == [await journal.get(run.id) for run in unfinished]
@@ -289,8 +283,7 @@ async def test_counts_are_by_status_with_zeros(journal: Journal, facts: Facts) -
     assert await journal.count_by_status() == dict.fromkeys(Status, 0)
     for name in ("a", "b", "c"):
         await journal.create(facts.submitted(name))
-    for run, entry in facts.life(await journal.get("a")):
-        await journal.record(run, entry)
+    await facts.lived(journal, await journal.get("a"))
     assert await journal.count_by_status() == dict.fromkeys(Status, 0) | {
         Status.QUEUED: 2,
         Status.SUCCEEDED: 1,
@@ -308,9 +301,9 @@ async def test_the_last_run_of_each_job(journal: Journal, facts: Facts) -> None:
 
 
 async def test_readiness_is_a_real_write(journal: Journal, path: Path) -> None:
-    before = path.with_name("journal.db-wal").stat().st_size
+    before = sizes(path.parent)["journal.db-wal"]
     await journal.check()
-    assert path.with_name("journal.db-wal").stat().st_size > before
+    assert sizes(path.parent)["journal.db-wal"] > before
 
 
 async def test_two_openers_do_not_lose_each_others_writes(path: Path, facts: Facts) -> None:
@@ -322,7 +315,9 @@ async def test_two_openers_do_not_lose_each_others_writes(path: Path, facts: Fac
                 nursery.start_soon(two.create, facts.submitted(f"two{i}"))
         for journal in (one, two):
             runs = (await journal.list_runs(RunQuery(limit=1000))).runs
-            assert {run.id for run in runs} == {f"{n}{i}" for n in ("one", "two") for i in range(50)}
+            assert {run.id for run in runs} == {
+                f"{n}{i}" for n in ("one", "two") for i in range(50)
+            }
             assert {run.seq for run in runs} == set(range(1, 101))
 
 
@@ -332,9 +327,9 @@ def test_inline_it_works_under_a_virtual_clock(path: Path, facts: Facts) -> None
     async def main() -> None:
         async with open_journal(path, inline=True) as journal:
             with trio.fail_after(1):
-                run = (await journal.create(facts.submitted("r"), digest="d")).run
-                for run, entry in facts.life(run):
-                    await journal.record(run, entry)
+                run = await facts.lived(
+                    journal, (await journal.create(facts.submitted("r"), digest="d")).run
+                )
                 await journal.check()
                 assert (await journal.list_runs(RunQuery())).runs == (run,)
                 with pytest.raises(RunIdTaken):
@@ -355,13 +350,10 @@ async def test_closing_leaves_one_file(path: Path, facts: Facts) -> None:
     """After an orderly end the journal can be copied as one file."""
     async with open_journal(path) as journal:
         await journal.create(facts.submitted("r"))
-    assert [file.name for file in path.parent.iterdir()] == ["journal.db"]
-    assert path.stat().st_mode & 0o777 == 0o600
+    assert modes(path.parent) == {"journal.db": 0o600}
 
 
 async def test_a_run_ends_once(journal: Journal, facts: Facts) -> None:
-    run = (await journal.create(facts.submitted("r"))).run
-    for run, entry in facts.life(run):
-        await journal.record(run, entry)
+    run = await facts.lived(journal, (await journal.create(facts.submitted("r"))).run)
     with pytest.raises(IllegalTransition):
         await journal.record(run, facts.entry("r", Succeeded(outcome=NotStarted(message=""))))

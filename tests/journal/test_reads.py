@@ -34,7 +34,7 @@ from supervisor.model import (
 )
 
 if TYPE_CHECKING:
-    from conftest import Facts
+    from tests.journal.conftest import Facts
 
 JOBS = (None, "import", "report")
 TAGS = ("orders", "prod", "rare")
@@ -76,13 +76,16 @@ def populated(
         tempfile.TemporaryDirectory() as directory,
         closing(open_database(Path(directory) / "journal.db")) as database,
     ):
+        database.execute("BEGIN")
         for number, (spec, status) in enumerate(population):
             entry = facts.submitted(f"r{number}", spec)
             run = create(database, entry, digest=None, attempt=1, retry_of=None).run
             if TO[status]:
-                for run, entry in facts.life(run, *TO[status]):
-                    record(database, run, entry)
+                for following, entry in facts.life(run, *TO[status]):
+                    record(database, following, entry)
+                    run = following
             runs.insert(0, run)
+        database.execute("COMMIT")
         yield database, runs
 
 
@@ -148,7 +151,9 @@ def test_a_limit_out_of_bounds_is_refused_by_name(facts: Facts, limit: int) -> N
     assert refusal.value.field == "limit"
 
 
-@pytest.mark.parametrize("before, seen", [(-1, 0), (0, 0), (1, 0), (2, 1), (2**63, 10), (10**30, 10)])
+@pytest.mark.parametrize(
+    ("before", "seen"), [(-1, 0), (0, 0), (1, 0), (2, 1), (2**63, 10), (10**30, 10)]
+)
 def test_any_number_is_a_place_to_begin(
     facts: Facts, population: list[tuple[RunSpec, Status]], before: int, seen: int
 ) -> None:
@@ -194,4 +199,3 @@ def test_a_page_is_found_along_an_index(
             plans += [str(row[3]) for row in rows]
     assert plans
     assert not [plan for plan in plans if "TEMP B-TREE" in plan]
-

@@ -90,6 +90,19 @@ def test_a_file_that_may_not_be_written_is_refused(path: Path) -> None:
         open_database(path)
 
 
+def test_the_documentation_names_every_table_and_column(path: Path) -> None:
+    page = (HERE.parents[1] / "docs" / "journal.md").read_text("utf-8")
+    with closing(open_database(path)) as database:
+        names = database.execute(
+            "SELECT tables.name, columns.name FROM sqlite_schema AS tables "
+            "JOIN pragma_table_info (tables.name) AS columns "
+            "WHERE tables.type = 'table' AND tables.name IN ('runs', 'events')"
+        ).fetchall()
+    assert len(names) > 10
+    assert [name for pair in names for name in pair if f"`{name}`" not in page] == []
+    assert f"the version of this schema: {len(MIGRATIONS)}." in page
+
+
 class TestMigrations:
     """An older file is brought up to date step by step, each whole or not at all."""
 

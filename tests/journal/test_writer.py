@@ -90,11 +90,10 @@ async def test_writes_that_gather_share_a_commit(
     writer: ThreadWriter, database: sqlite3.Connection
 ) -> None:
     names = [f"w{i}" for i in range(100)]
-    async with trio.open_nursery() as nursery:
-        async with held_up(writer, nursery):
-            for name in names:
-                nursery.start_soon(writer.write, insert(name))
-            await trio.testing.wait_all_tasks_blocked()
+    async with trio.open_nursery() as nursery, held_up(writer, nursery):
+        for name in names:
+            nursery.start_soon(writer.write, insert(name))
+        await trio.testing.wait_all_tasks_blocked()
     assert sorted(inserted(database)) == sorted(names)
     assert writer.commits == 2
 
@@ -112,17 +111,18 @@ async def test_a_failing_write_fails_alone(
 
     async def break_a_rule() -> None:
         with pytest.raises(sqlite3.IntegrityError):
-            await writer.write(lambda database: database.execute("INSERT INTO last_check VALUES (2, 0)"))
+            await writer.write(
+                lambda database: database.execute("INSERT INTO last_check VALUES (2, 0)")
+            )
         told.append("rule")
 
-    async with trio.open_nursery() as nursery:
-        async with held_up(writer, nursery):
-            nursery.start_soon(writer.write, insert("before"))
-            nursery.start_soon(fail, NoSuchRun("no such run"))
-            nursery.start_soon(fail, ZeroDivisionError("a bug"))
-            nursery.start_soon(break_a_rule)
-            nursery.start_soon(writer.write, insert("after"))
-            await trio.testing.wait_all_tasks_blocked()
+    async with trio.open_nursery() as nursery, held_up(writer, nursery):
+        nursery.start_soon(writer.write, insert("before"))
+        nursery.start_soon(fail, NoSuchRun("no such run"))
+        nursery.start_soon(fail, ZeroDivisionError("a bug"))
+        nursery.start_soon(break_a_rule)
+        nursery.start_soon(writer.write, insert("after"))
+        await trio.testing.wait_all_tasks_blocked()
     assert sorted(inserted(database)) == ["after", "before"]
     assert sorted(told) == ["a bug", "no such run", "rule"]
     assert writer.commits == 2
@@ -181,14 +181,13 @@ async def test_a_cancelled_caller_still_learns_that_it_is_committed(
         with scope:
             result.append(await writer.write(insert("a")))
 
-    async with trio.open_nursery() as nursery:
-        async with held_up(writer, nursery):
-            scope = trio.CancelScope()
-            nursery.start_soon(write, scope)
-            await trio.testing.wait_all_tasks_blocked()
-            scope.cancel()
-            await trio.testing.wait_all_tasks_blocked()
-            assert result == []
+    async with trio.open_nursery() as nursery, held_up(writer, nursery):
+        scope = trio.CancelScope()
+        nursery.start_soon(write, scope)
+        await trio.testing.wait_all_tasks_blocked()
+        scope.cancel()
+        await trio.testing.wait_all_tasks_blocked()
+        assert result == []
     assert result == ["a"]
     assert inserted(database) == ["a"]
 
@@ -205,12 +204,11 @@ async def test_a_caller_cancelled_before_writes_nothing(
 
 async def test_a_write_that_may_be_abandoned_stops_waiting(writer: ThreadWriter) -> None:
     """So that a check of readiness has a time limit even if the disk hangs."""
-    async with trio.open_nursery() as nursery:
-        async with held_up(writer, nursery):
-            with trio.CancelScope() as scope:
-                nursery.start_soon(_cancel_when_blocked, scope)
-                await writer.write(insert("a"), may_abandon=True)
-            assert scope.cancelled_caught
+    async with trio.open_nursery() as nursery, held_up(writer, nursery):
+        with trio.CancelScope() as scope:
+            nursery.start_soon(_cancel_when_blocked, scope)
+            await writer.write(insert("a"), may_abandon=True)
+        assert scope.cancelled_caught
 
 
 async def _cancel_when_blocked(scope: trio.CancelScope) -> None:
@@ -220,13 +218,12 @@ async def _cancel_when_blocked(scope: trio.CancelScope) -> None:
 
 async def test_closing_commits_what_was_handed_over(database: sqlite3.Connection) -> None:
     writer = ThreadWriter(database)
-    async with trio.open_nursery() as nursery:
-        async with held_up(writer, nursery):
-            for i in range(10):
-                nursery.start_soon(writer.write, insert(f"w{i}"))
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(writer.aclose)
-            await trio.testing.wait_all_tasks_blocked()
+    async with trio.open_nursery() as nursery, held_up(writer, nursery):
+        for i in range(10):
+            nursery.start_soon(writer.write, insert(f"w{i}"))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(writer.aclose)
+        await trio.testing.wait_all_tasks_blocked()
     assert len(inserted(database)) == 10
     with pytest.raises(StorageUnavailable, match="closed"):
         await writer.write(insert("late"))
@@ -235,11 +232,10 @@ async def test_closing_commits_what_was_handed_over(database: sqlite3.Connection
 async def test_more_than_fits_one_commit_is_all_committed(
     writer: ThreadWriter, database: sqlite3.Connection
 ) -> None:
-    async with trio.open_nursery() as nursery:
-        async with held_up(writer, nursery):
-            for i in range(2500):
-                nursery.start_soon(writer.write, insert(f"w{i}"))
-            await trio.testing.wait_all_tasks_blocked()
+    async with trio.open_nursery() as nursery, held_up(writer, nursery):
+        for i in range(2500):
+            nursery.start_soon(writer.write, insert(f"w{i}"))
+        await trio.testing.wait_all_tasks_blocked()
     assert len(inserted(database)) == 2500
     assert writer.commits == 4
 

@@ -1,0 +1,131 @@
+"""How the command line prints: tables, facts and JSON on stdout, single lines on stderr.
+
+On a terminal there are colours and tables that fit its width. Anywhere else a table is lines of
+fields with tabs between them, without a heading, for `cut` and `awk`.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from collections.abc import Iterable, Sequence
+
+import click
+import msgspec
+
+from supervisor.model import Status
+
+_COLOURS = {
+    Status.QUEUED: "yellow",
+    Status.RUNNING: "blue",
+    Status.SUCCEEDED: "green",
+    Status.FAILED: "red",
+    Status.CANCELLED: "magenta",
+}
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
+
+
+def plain(text: str) -> str:
+    """The text with control characters made visible: a name must not move the cursor."""
+    return text.translate(_CONTROL)
+
+
+def say(message: str) -> None:
+    """One line to the user, apart from the output."""
+    click.echo(f"runwire: {plain(message)}", err=True)
+
+
+def say_on_terminal(message: str) -> None:
+    """A line for someone who watches; a program that reads stderr gets nothing extra."""
+    if sys.stderr.isatty():
+        say(message)
+
+
+def print_json(data: bytes) -> None:
+    """A server's answer as it came; indented on a terminal."""
+    click.echo(msgspec.json.format(data, indent=2) if to_terminal() else data)
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """One line for each row; on a terminal under headings, in columns that fit."""
+    cleaned = [[plain(field) for field in row] for row in rows]
+    if to_terminal():
+        _print_columns(headings, cleaned)
+        return
+    for row in cleaned:
+        click.echo("\t".join(row))
+
+
+def _print_columns(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - it takes long to import
+    from rich.table import Table  # noqa: PLC0415 - as above
+    from rich.text import Text  # noqa: PLC0415 - as above
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    last = headings[-1]
+    for heading in headings:
+        table.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=None, ratio=None)
+        if heading != last:
+            table.columns[-1].min_width = len(heading)
+    for row in rows:
+        table.add_row(*(Text(field, style=_colour(field)) for field in row))
+    Console(highlight=False).print(table)
+
+
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """A line for each fact that has a value, `label: value`; its further lines below each other."""
+    shown = [(label, value) for label, value in facts if value]
+    width = max(len(label) for label, _ in shown) + 2
+    for label, value in shown:
+        first, *more = value.split("\n")
+        click.echo(f"{label + ':':{width}}{_painted(plain(first))}")
+        for line in more:
+            click.echo(f"{'':{width}}{plain(line)}")
+
+
+def _painted(value: str) -> str:
+    colour = _colour(value)
+    return click.style(value, fg=colour) if colour and wants_colour() else value
+
+
+def _colour(field: str) -> str:
+    word = field.partition(" ")[0]
+    return _COLOURS[Status(word)] if word in _COLOURS else ""
+
+
+def wants_colour() -> bool:
+    """True on a terminal, unless NO_COLOR (no-color.org) or a dumb terminal forbids it."""
+    forbidden = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return to_terminal() and not forbidden
+
+
+def to_terminal() -> bool:
+    """True if a person reads stdout."""
+    return sys.stdout.isatty()
+
+
+class ReaderGone(BrokenPipeError):
+    """Nobody reads what is written to `fd` any more."""
+
+    def __init__(self, fd: int) -> None:
+        """`fd` is the descriptor that was written to."""
+        super().__init__()
+        self.fd = fd
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Writes all of it, also where another program left the descriptor in non-blocking mode.
+
+    Raises ReaderGone, and OSError for everything else that can be wrong with a descriptor.
+    """
+    rest = memoryview(data)
+    while rest:
+        try:
+            rest = rest[os.write(fd, rest) :]
+        except BlockingIOError:
+            poll = select.poll()
+            poll.register(fd, select.POLLOUT)
+            poll.poll()
+        except BrokenPipeError as exc:
+            raise ReaderGone(fd) from exc

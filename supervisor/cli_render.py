@@ -1,0 +1,199 @@
+"""How runs, events and jobs are told to people, in words. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from supervisor.model import Param, Status, StopReceipt
+from supervisor.units import show_duration
+from supervisor.wire import EventView, JobView, RunView
+
+Row = Sequence[str]
+
+RUN_HEADINGS = ("ID", "STATUS", "CREATED", "TOOK", "WHAT")
+
+
+def run_row(run: RunView, now: datetime) -> Row:
+    """A run in a list on a terminal."""
+    took = "" if run.duration_s is None else brief_duration(run.duration_s)
+    return (run.id, how_it_is(run), f"{age(run.created_at, now)} ago", took, what_it_is(run))
+
+
+def run_fields(run: RunView) -> Row:
+    """A run in a list for programs: id, status, reason, exit code, times, job, command."""
+    code = "" if run.exit_code is None else str(run.exit_code)
+    ended = "" if run.ended_at is None else run.ended_at.isoformat()
+    command = run.spec.shell or " ".join(run.spec.command)
+    reason = run.reason or ""
+    created = run.created_at.isoformat()
+    return (run.id, run.status, reason, code, created, ended, run.job or "", command)
+
+
+def what_it_is(run: RunView) -> str:
+    """The job's name, or the command."""
+    return run.job or run.spec.shell or " ".join(run.spec.command)
+
+
+def how_it_is(run: RunView) -> str:
+    """The status, and in a word or two why."""
+    if run.status is Status.RUNNING and run.cancel_requested_at is not None:
+        return "running (cancelling)"
+    if run.status is not Status.FAILED:
+        return run.status
+    if run.exit_code is not None:
+        return f"failed (exit {run.exit_code})"
+    if run.signal is not None:
+        return f"failed ({run.signal})"
+    return f"failed ({run.reason})"
+
+
+def run_facts(run: RunView) -> list[tuple[str, str]]:
+    """Everything worth knowing about a run."""
+    spec = run.spec
+    return [
+        ("run", run.id),
+        ("job", run.job or ""),
+        ("status", how_it_is(run)),
+        ("message", run.message),
+        ("command", spec.shell if spec.shell is not None else _quoted(spec.command)),
+        ("directory", spec.cwd),
+        ("parameters", _pairs(spec.params)),
+        ("environment", _pairs(spec.env)),
+        ("tags", ", ".join(run.tags)),
+        ("priority", str(run.priority) if run.priority else ""),
+        ("timeout", "" if spec.timeout_s is None else show_duration(spec.timeout_s)),
+        ("submitted", f"{moment(run.created_at)} by {run.created_by.kind} {run.created_by.name}"),
+        ("attempt", f"{run.attempt}, of run {run.retry_of}" if run.retry_of else ""),
+        ("started", "" if run.started_at is None else moment(run.started_at)),
+        ("exited", "" if run.exited_at is None else moment(run.exited_at)),
+        ("ended", "" if run.ended_at is None else moment(run.ended_at)),
+        ("took", "" if run.duration_s is None else brief_duration(run.duration_s)),
+        ("pid", str(run.pid) if run.pid is not None and not run.status.ended else ""),
+        ("exit code", "" if run.exit_code is None else str(run.exit_code)),
+        ("signal", run.signal or ""),
+        ("cpu", _cpu(run)),
+        ("log", _log(run)),
+        ("output", "" if run.output_complete is not False else "cut: a descendant still held it"),
+        ("left over", _pids(run.killed, "killed: pids ")),
+        ("still alive", _pids(run.survivors, "pids ")),
+        ("stop", "" if run.stop is None else _receipt(run.stop)),
+    ]
+
+
+def _receipt(stop: StopReceipt) -> str:
+    """What a stop did, a line for each signal."""
+    by = stop.requested_by
+    lines = [f"{stop.cause}, asked by {by.kind} {by.name} at {moment(stop.requested_at)}"]
+    for step in stop.steps:
+        seen = _pids(step.pids, ", pids ")
+        lines.append(f"{moment(step.at)} {step.signal} to {step.target}{seen}: {step.result}")
+    if stop.escalated:
+        lines.append("it had to be killed: the grace ran out, or force was asked for")
+    return "\n".join(lines)
+
+
+def _log(run: RunView) -> str:
+    trimmed = f", kept from offset {run.log.oldest}" if run.log.oldest else ""
+    return f"{run.log.size} bytes{trimmed}"
+
+
+def _cpu(run: RunView) -> str:
+    usage = run.usage
+    return "" if usage is None else f"{usage.user_s:.3f} s user, {usage.system_s:.3f} s system"
+
+
+def _pids(pids: Sequence[int], before: str) -> str:
+    return before + " ".join(map(str, pids)) if pids else ""
+
+
+def _pairs(values: Mapping[str, object]) -> str:
+    return "\n".join(f"{name}={_value(value)}" for name, value in values.items())
+
+
+def _value(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _quoted(command: Sequence[str]) -> str:
+    return shlex.join(command)
+
+
+EVENT_HEADINGS = ("SEQ", "TIME", "WHO", "WHAT", "DETAILS")
+
+
+def event_row(event: EventView) -> Row:
+    """One event of a run's history."""
+    entry = event.entry
+    facts = msgspec.to_builtins(entry.event)
+    what = str(facts.pop("type"))
+    details = "" if what == "submitted" else msgspec.json.encode(facts).decode()
+    who = f"{entry.by.kind} {entry.by.name}"
+    return (str(event.run_seq), moment(entry.at.wall), who, what, details)
+
+
+JOB_HEADINGS = ("JOB", "LAST RUN", "PARAMETERS", "DESCRIPTION")
+
+
+def job_row(job: JobView) -> Row:
+    """A job in a list."""
+    last = "" if job.last_run is None else how_it_is(job.last_run)
+    return (job.name, last, " ".join(job.params), job.description)
+
+
+def job_facts(job: JobView) -> list[tuple[str, str]]:
+    """Everything worth knowing about a job."""
+    last = job.last_run
+    return [
+        ("job", job.name),
+        ("description", job.description),
+        ("command", job.shell if job.shell is not None else _quoted(job.command or ())),
+        ("directory", job.cwd),
+        ("parameters", "\n".join(_param(name, param) for name, param in job.params.items())),
+        ("tags", ", ".join(job.tags)),
+        ("stopped by", f"{job.stop.signal}, after {show_duration(job.stop.grace_s)} KILL"),
+        ("timeout", "" if job.timeout_s is None else show_duration(job.timeout_s)),
+        ("concurrency", "" if job.concurrency is None else str(job.concurrency)),
+        ("priority", str(job.priority) if job.priority else ""),
+        ("autostart", "yes" if job.autostart else ""),
+        ("last run", "" if last is None else f"{last.id} {how_it_is(last)}"),
+    ]
+
+
+def _param(name: str, param: Param) -> str:
+    bounds = [
+        "required" if param.default is None else f"default {_value(param.default)}",
+        "" if param.min is None else f"at least {param.min:g}",
+        "" if param.max is None else f"at most {param.max:g}",
+        "" if param.pattern is None else f"like {param.pattern}",
+        "one of " + ", ".join(param.choices) if param.choices else "",
+        param.description,
+    ]
+    return f"{name} ({param.type}): " + "; ".join(text for text in bounds if text)
+
+
+def moment(at: datetime) -> str:
+    """A time in this machine's time zone, to the millisecond."""
+    local = at.astimezone()
+    return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03d} {local:%Z}"
+
+
+def age(at: datetime, now: datetime) -> str:
+    """How long ago that was, in its largest unit: `12s`, `3m`, `5h`, `2d`."""
+    seconds = max(0, int((now - at).total_seconds()))
+    for unit, size_s in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size_s:
+            return f"{seconds // size_s}{unit}"
+    return f"{seconds}s"
+
+
+def brief_duration(seconds: float) -> str:
+    """A measured time for people: `0.032s`, `4.1s`, `1m5s`, `2h3m`."""
+    if seconds < 60:
+        return f"{seconds:.3f}s" if seconds < 1 else f"{seconds:.1f}s"
+    minutes, rest_s = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes}m" if hours else f"{minutes}m{rest_s}s"

@@ -1,0 +1,152 @@
+"""Puts the server together, runs it until it is told to stop, and takes it apart again.
+
+The order of things is here and nowhere else. Up: settings, the state directory's lock, listening
+sockets (so that a port in use is found out before anything else happens), journal, engine with
+what an earlier server left, web, and only then the line that says it accepts connections. Down:
+no new runs, every run stopped and recorded while viewers still watch, then the web, then the
+journal.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from supervisor.config import Settings, load, override
+from supervisor.errors import BadValue
+from supervisor.executors.local import LocalExecutor
+from supervisor.journal import open_journal
+from supervisor.launcher import Launcher
+from supervisor.queue import Limits
+from supervisor.service import Jobs, Supervisor, open_supervisor
+from supervisor.statedir import StateDir, open_state_dir
+from web.app import create_app
+from web.auth import DEV_TOKEN, Auth, make_auth
+from web.fence import serve_web
+from web.listen import address_of, close_all, open_tcp, open_unix
+
+_log = logging.getLogger("runwire")
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def serve(
+    *, config: Path | None, bind: str | None, state_dir: Path | None, dev: bool = False
+) -> None:
+    """Serve until SIGTERM or SIGINT, which stop every run first; a second one kills them.
+
+    Raises ConfigError, BadValue, StateDirError and ListenError, each before anything was started.
+    """
+    settings = override(load(config), bind=bind, state_dir=state_dir)
+    if dev and not settings.web.bind.loopback:
+        raise BadValue(
+            "--dev accepts a well-known token, so it listens on this machine only, "
+            f"and {settings.web.bind} can be reached from others",
+            field="bind",
+        )
+    _log_to_stderr()
+    for warning in settings.warnings:
+        _log.warning("%s", warning)
+    trio.run(_serve, settings, make_auth(os.environ, dev=dev), dev)
+
+
+async def _serve(settings: Settings, auth: Auth, dev: bool) -> None:  # noqa: FBT001 - trio.run
+    with ExitStack() as stack:
+        state = stack.enter_context(open_state_dir(settings.supervisor.state_dir))
+        sockets = open_tcp(settings.web.bind)
+        stack.callback(close_all, sockets)
+        sockets.append(open_unix(settings.web.socket))
+        signals = stack.enter_context(trio.open_signal_receiver(*_SIGNALS))
+        async with _open_engine(settings, state) as supervisor, trio.open_nursery() as nursery:
+            app = create_app(supervisor, settings.web, auth)
+            shutdown = trio.Event()
+            await nursery.start(serve_web, app, sockets, settings.web.limits, shutdown)
+            for trouble in await supervisor.autostart():
+                _log.error("%s", trouble)
+            _announce(settings, sockets, dev=dev)
+            await _next_signal(signals)
+            await _stop_runs(supervisor, signals)
+            shutdown.set()
+    _log.info("stopped")
+
+
+async def _stop_runs(supervisor: Supervisor, signals: AsyncIterator[int]) -> None:
+    """Stop every run; another signal makes it quick."""
+    _log.info("stopping: no new runs; %d running are being stopped", supervisor.counts()[1])
+
+    async def hurry() -> None:
+        await _next_signal(signals)
+        _log.warning("told to stop again: killing what still runs")
+        await supervisor.stop_all(force=True)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(hurry)
+        await supervisor.stop_all()
+        nursery.cancel_scope.cancel()
+
+
+async def _next_signal(signals: AsyncIterator[int]) -> int:
+    return await anext(signals)
+
+
+@asynccontextmanager
+async def _open_engine(settings: Settings, state: StateDir) -> AsyncIterator[Supervisor]:
+    """The engine on this machine's processes and this state directory's files."""
+    launcher = Launcher(open_files=_raise_open_files())
+    try:
+        async with open_journal(state.journal) as journal:
+            executor = LocalExecutor(
+                launcher, instance=state.instance, drain_s=settings.supervisor.drain_s
+            )
+            base = settings.path.parent if settings.path is not None else Path.cwd()
+            async with open_supervisor(
+                journal=journal,
+                executor=executor,
+                state=state,
+                jobs=Jobs(settings.jobs, str(base)),
+                limits=Limits(settings.supervisor.max_running),
+                log_sync_s=settings.supervisor.log_sync_s,
+            ) as supervisor:
+                yield supervisor
+    finally:
+        launcher.close()
+
+
+def _announce(settings: Settings, sockets: Sequence[socket.socket], *, dev: bool) -> None:
+    """One line on stdout that says where; with `dev`, the warning goes to stderr."""
+    base = settings.web.base_path
+    where = [
+        f"http://{address_of(sock)}{base}/" for sock in sockets if sock.family != socket.AF_UNIX
+    ]
+    print(f"runwire serves {' '.join(where)} and {settings.web.socket}", flush=True)  # noqa: T201
+    if dev:
+        print(  # noqa: T201
+            f"DEVELOPMENT MODE: the token is {DEV_TOKEN}, and everybody on this machine knows it: "
+            "they can run commands as you. Never use --dev for a service.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _log_to_stderr() -> None:
+    logging.basicConfig(
+        level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+
+
+def _raise_open_files() -> int:
+    """Allow this process all the descriptors it may have; returns what it was allowed before.
+
+    A run takes several and a viewer one, while programs may expect the customary limit.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return soft

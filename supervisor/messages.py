@@ -1,0 +1,222 @@
+"""The messages of a run's stream, as docs/protocol.md tells them. Pure: values in, JSON out."""
+
+from __future__ import annotations
+
+import codecs
+from datetime import UTC, datetime
+
+import msgspec
+import orjson
+from msgspec import Struct
+
+from supervisor.errors import BadRequest
+from supervisor.lifecycle import TRANSITIONS
+from supervisor.model import (
+    Actor,
+    Cancelled,
+    Dispatched,
+    Event,
+    Exited,
+    Failed,
+    ProgramExited,
+    Requeued,
+    Signalled,
+    Started,
+    Status,
+    StopCause,
+    StopRequested,
+    Stream,
+    Submitted,
+    Succeeded,
+    event_name,
+)
+from supervisor.wire import EventView, RunView
+
+SEED_BYTES = 3
+"""A character of UTF-8 has at most four bytes (RFC 3629), so an unfinished one at most three."""
+
+
+class TextDecoder:
+    """One stream's bytes as text, whatever the cuts; an unfinished character waits for its rest.
+
+    Seeded with the bytes before the place where it begins, it says what one would that began at
+    the very start: what a viewer is told depends on the log alone.
+    """
+
+    def __init__(self, seed: bytes = b"") -> None:
+        """`seed` is what the stream said just before: its last SEED_BYTES, or all there are."""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._decoder.decode(seed)
+
+    def feed(self, data: bytes) -> str:
+        """The text that `data` completes."""
+        return self._decoder.decode(data)
+
+    def finish(self) -> str:
+        """What is left when no more will come: empty, or U+FFFD for an unfinished character."""
+        return self._decoder.decode(b"", final=True)
+
+
+# --- from the server ---------------------------------------------------------------------------
+
+
+def output_message(stream: Stream, text: str, *, offset: int, until: int, time_us: int) -> bytes:
+    """`stdout` or `stderr`: `text` covers the log from `offset` up to `until`."""
+    return orjson.dumps(
+        {
+            "type": stream.label,
+            "data": text,
+            "offset": offset,
+            "next": until,
+            "time": time_text(time_us),
+        }
+    )
+
+
+def gap_message(offset: int, until: int, reason: str) -> bytes:
+    """`gap`: the bytes from `offset` up to `until` are not kept, for `reason`."""
+    return orjson.dumps({"type": "gap", "from": offset, "to": until, "reason": reason})
+
+
+def end_message(offset: int, run: RunView) -> bytes:
+    """`end`: the run has ended, its log ends at `offset`, and all of it was sent."""
+    return msgspec.json.encode({"type": "end", "offset": offset, "run": run})
+
+
+def error_message(code: str, message: str) -> bytes:
+    """`error`: why the connection is about to be closed."""
+    return orjson.dumps({"type": "error", "code": code, "message": message})
+
+
+PING = orjson.dumps({"type": "ping"})
+"""`ping`: nothing happened for a while; the connection lives."""
+
+
+class StatusMessage(Struct, frozen=True, kw_only=True, tag="status", omit_defaults=True):
+    """`status`: what an event made of the run, at its place in the log."""
+
+    data: Status
+    event: str
+    seq: int
+    offset: int
+    time: datetime
+    text: str
+    by: Actor
+    exit_code: int | None = None
+    signal: str | None = None
+    reason: str | None = None
+
+
+def status_message(view: EventView, before: Status) -> StatusMessage:
+    """What `view` made of a run that was `before`."""
+    event = view.entry.event
+    outcome = getattr(event, "outcome", None)
+    exited = outcome if isinstance(outcome, Exited) else event
+    return StatusMessage(
+        data=TRANSITIONS[before].get(type(event), before),
+        event=event_name(event),
+        seq=view.run_seq,
+        offset=view.entry.log_offset,
+        time=view.entry.at.wall,
+        text=describe(event),
+        by=view.entry.by,
+        exit_code=exited.exit_code if isinstance(exited, Exited | ProgramExited) else None,
+        signal=exited.signal if isinstance(exited, Exited | ProgramExited) else None,
+        reason=event.reason if isinstance(event, Failed) else None,
+    )
+
+
+def describe(event: Event) -> str:  # noqa: PLR0911 - one line a case
+    """The event in a few words for people."""
+    match event:
+        case Submitted():
+            return "queued"
+        case Dispatched():
+            return "starting"
+        case Requeued():
+            return f"queued again: {event.message}"
+        case Started():
+            return f"started, pid {event.process.pid}" if event.process else "started"
+        case StopRequested():
+            return _describe_stop(event)
+        case Signalled():
+            return f"sent SIG{event.step.signal} to {event.step.target}"
+        case ProgramExited():
+            how = f"SIG{event.signal}" if event.signal else f"exit code {event.exit_code}"
+            return f"the program ended ({how}); its output is still open"
+        case Succeeded():
+            return "succeeded"
+        case Failed():
+            return f"failed: {event.message}"
+        case Cancelled():
+            return f"cancelled: {event.message}"
+
+
+def _describe_stop(event: StopRequested) -> str:
+    request = event.request
+    if request.force:
+        how = "SIGKILL at once"
+    else:
+        how = f"SIG{request.policy.signal}, and SIGKILL after {request.policy.grace_s:g} s"
+    match request.cause:
+        case StopCause.CANCEL:
+            return f"cancel asked for by {request.by.name}: {how}"
+        case StopCause.TIMEOUT:
+            return f"time limit reached: {how}"
+        case StopCause.SHUTDOWN:
+            return f"the server is shutting down: {how}"
+
+
+def time_text(time_us: int) -> str:
+    """Microseconds since 1970 as RFC 3339 in UTC."""
+    whole = datetime.fromtimestamp(time_us // 1_000_000, UTC)
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{time_us % 1_000_000:06d}Z"
+
+
+# --- from the client ---------------------------------------------------------------------------
+
+
+class Hello(Struct, frozen=True, kw_only=True, tag="hello", forbid_unknown_fields=True):
+    """The first message: who is asking, and for what."""
+
+    token: str | None = None
+    from_: int = msgspec.field(default=0, name="from")
+    streams: tuple[str, ...] | None = None
+    window: int | None = None
+    seq: int = 0
+    since: int | None = None
+
+
+class Ack(Struct, frozen=True, tag="ack", forbid_unknown_fields=True):
+    """Everything before `offset` has been dealt with."""
+
+    offset: int
+
+
+class Seek(Struct, frozen=True, tag="seek", forbid_unknown_fields=True):
+    """Go on from `from` instead."""
+
+    from_: int = msgspec.field(name="from")
+
+
+class Auth(Struct, frozen=True, tag="auth", forbid_unknown_fields=True):
+    """A new token, before the old one expires."""
+
+    token: str
+
+
+class Pong(Struct, frozen=True, tag="pong", forbid_unknown_fields=True):
+    """An answer to `ping`."""
+
+
+ClientMessage = Hello | Ack | Seek | Auth | Pong
+
+_decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
+
+
+def decode_client_message(text: str | bytes) -> ClientMessage:
+    """What a client said. Raises BadRequest for anything that is no such message."""
+    try:
+        return _decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise BadRequest(f"not a message of this protocol: {exc}") from exc

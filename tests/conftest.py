@@ -1,0 +1,13 @@
+"""What holds for all tests."""
+
+from hypothesis import HealthCheck, settings
+
+# How fast a machine is says nothing about the code, and a test that failed must fail again.
+# `./dev test --hypothesis-profile=explore` looks for examples that nobody has tried yet.
+settings.register_profile(
+    "same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "explore", settings.get_profile("same"), derandomize=False, max_examples=2000
+)
+settings.load_profile("same")
