@@ -178,7 +178,7 @@ def _filters(query: RunQuery) -> tuple[str, list[Value]]:
         if globs is not None:
             tests = " OR ".join([f"runs.{column} GLOB ?"] * len(globs))
             sql += f"AND ({tests or 'FALSE'}) "
-            values += [_text(sqlite_glob(glob)) for glob in globs]
+            values += [storable(sqlite_glob(glob)) for glob in globs]
     return sql, values
 
 
