@@ -9,7 +9,7 @@ import ipaddress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from supervisor.access import Scope, parse_scope
 from supervisor.checks import path_problem
@@ -57,7 +57,7 @@ class AuthSettings(Struct, frozen=True, kw_only=True):
     audience: tuple[str, ...] = ()
     leeway_s: float = 30.0
     scope_claim: tuple[str, ...] = ("scope",)
-    scope_map: dict[str, frozenset[Scope]] = {}  # noqa: RUF012 - msgspec copies an empty default
+    scope_map: dict[str, frozenset[Scope]] = field(default_factory=dict)
     query_token: bool = True
 
 
