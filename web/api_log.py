@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from http import HTTPStatus
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 from quart import Response
 from werkzeug.http import parse_etags
 
@@ -35,15 +35,15 @@ class LogQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """The query of `GET /runs/{id}/log`."""
 
     start: Annotated[
-        Annotated[int, Meta(ge=-MAX_OFFSET, le=MAX_OFFSET)] | None,
+        Annotated[int, Meta(ge=-MAX_OFFSET, le=MAX_OFFSET)] | UnsetType,
         Meta(
             description="Offset of the first byte; negative: that many bytes before the end, from "
             "the start of a line. The oldest kept byte if that one is gone.",
         ),
-    ] = field(name="from", default=None)
+    ] = field(name="from", default=UNSET)
     stream: Annotated[
-        Literal["stdout", "stderr"] | None, Meta(description="This stream's bytes alone.")
-    ] = None
+        Literal["stdout", "stderr"] | UnsetType, Meta(description="This stream's bytes alone.")
+    ] = UNSET
     follow: Annotated[bool, Meta(description="Go on until the run has ended.")] = False
     download: Annotated[bool, Meta(description="Have a browser save it as a file.")] = False
 
@@ -93,14 +93,16 @@ def _span(
     condition = call.request.headers.get("If-Range")
     if condition is not None and condition.strip() != f'"{tag}"':
         return span_from(_start(query.start, view, kept), kept)
-    if query.start is not None:
+    if query.start is not UNSET:
         raise BadValue("give either from or Range, not both", field="from")
     return span_of_range(header, kept) or span_from(0, kept)
 
 
-def _start(wished: int | None, view: LogView, kept: Kept) -> int:
-    if wished is None or wished >= 0:
-        return wished or 0
+def _start(wished: int | UnsetType, view: LogView, kept: Kept) -> int:
+    if wished is UNSET:
+        return 0
+    if wished >= 0:
+        return wished
     return view.reader.line_start_before(max(kept.oldest, kept.size + wished))
 
 
