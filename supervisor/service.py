@@ -128,6 +128,16 @@ class Supervisor:
         """Everything that happened to the run, oldest first. Raises NoSuchRun."""
         return await self._journal.events(run_id)
 
+    async def history(self, run: Run) -> Sequence[EventView]:
+        """The run's events, oldest first; of a live run, a list that grows by itself."""
+        live = self._engine.live.get(run.id)
+        return live.events if live is not None else await self._journal.events(run.id)
+
+    @property
+    def last_seq(self) -> int:
+        """The `seq` of the newest event of all runs."""
+        return self._engine.last_seq
+
     async def events_since(self, seq: int, limit: int) -> Sequence[EventView]:
         """Events of all runs after `seq`, oldest first, at most `limit`."""
         return await self._journal.events_since(seq, limit)

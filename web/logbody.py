@@ -43,6 +43,16 @@ class Wanted(Struct, frozen=True):
     stream: Stream | None = None
 
 
+def start_offset(view: LogView, wished: int) -> int:
+    """The offset that `wished` means: itself, or, below zero, that far from the end of the log.
+
+    Moved back to the start of a line then. What lies beyond the log is for the reader to refuse.
+    """
+    if wished >= 0:
+        return wished
+    return view.reader.line_start_before(max(view.reader.oldest, view.reader.size + wished))
+
+
 class LogBody(ResponseBody):
     """A body that reads a log as it is sent, and closes it whatever happens."""
 
@@ -141,17 +151,14 @@ async def batches(
     while wanted.stop is None or at < wanted.stop:
         complete = view.complete
         size = view.reader.size
-        far = size - at > _FAR_BYTES
-        if far:
-            batch = await trio.to_thread.run_sync(_read, view, wanted, at)
-        else:
-            batch = _read(view, wanted, at)
-        at = batch.next
-        if batch.pieces:
-            yield batch
-        elif at >= size and complete:
+        if at < size:
+            batch = await read_batch(view, wanted, at)
+            at = batch.next
+            if batch.pieces:
+                yield batch
+        elif complete:
             return
-        elif at >= size and not far:
+        else:
             with trio.move_on_after(heartbeat_s) as patience:
                 await view.changed.wait()
             if patience.cancelled_caught:
@@ -159,9 +166,16 @@ async def batches(
         await trio.lowlevel.checkpoint()
 
 
-def _read(view: LogView, wanted: Wanted, at: int) -> Batch:
-    """What lies at `at`."""
-    limit = _READ_BYTES if wanted.stop is None else min(_READ_BYTES, wanted.stop - at)
+async def read_batch(view: LogView, wanted: Wanted, at: int, room: int | None = None) -> Batch:
+    """What lies at `at`, up to `room` bytes of it. Far behind the end, a thread does the reading."""
+    if view.reader.size - at > _FAR_BYTES:
+        return await trio.to_thread.run_sync(_read, view, wanted, at, room)
+    return _read(view, wanted, at, room)
+
+
+def _read(view: LogView, wanted: Wanted, at: int, room: int | None) -> Batch:
+    limit = _READ_BYTES if room is None else min(_READ_BYTES, room)
+    limit = limit if wanted.stop is None else min(limit, wanted.stop - at)
     if wanted.stream is None:
         pieces = view.reader.read(at, limit)
         return Batch(pieces, pieces[-1].next if pieces else at)
