@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from supervisor import logindex
 from supervisor.errors import RangeNotSatisfiable, StateDirError, StorageUnavailable
-from supervisor.indexfile import BLOCK_RECORDS, MAX_BLOCKS
+from supervisor.indexfile import BLOCK_RECORDS, MAX_BACK, MAX_BLOCKS
 from supervisor.logfile import Chunk, Gap, GapReason, LogReader, Piece, index_path, log_path
 from supervisor.logindex import Header, Record
 from supervisor.logwriter import LogWriter
@@ -110,6 +110,35 @@ def test_reads_from_any_offset_in_steps_of_any_size_make_up_the_file(
                 byte for byte, of in zip(whole[cut:], streams[cut:], strict=True) if of == stream
             )
             assert joined(read_all_of(reader, stream, limit, cut)) == expected
+
+
+@given(chunks=writes, offset=st.integers(0, 2000), count=st.integers(1, 5))
+def test_what_a_stream_said_last_is_found_behind_the_other(
+    chunks: list[tuple[Stream, bytes, int]], offset: int, count: int
+) -> None:
+    """The bytes of that stream alone, before an offset that may lie inside a chunk."""
+    offset = min(offset, sum(len(data) for _, data, _ in chunks))
+    marked = [(stream, byte) for stream, data, _ in chunks for byte in data][:offset]
+    with TemporaryDirectory() as directory, LogReader.open(Path(directory), "r") as reader:
+        write(Path(directory), chunks).close()
+        for stream in Stream:
+            said = bytes(byte for of, byte in marked if of == stream)
+            assert reader.last_bytes(stream, offset, count) == said[-count:]
+
+
+def test_looking_back_has_its_bounds(tmp_path: Path) -> None:
+    """The floor, and a number of chunks of other streams that nobody would wait for."""
+    write(tmp_path, [(ERR, b"e", 0), *[(OUT, b"o", 2000)] * (MAX_BACK - 1)]).close()
+    with LogReader.open(tmp_path, "r") as reader:
+        assert reader.last_bytes(ERR, MAX_BACK, 3) == b"e"
+        assert reader.last_bytes(OUT, 5, 10) == b"oooo"
+    write(tmp_path, [(OUT, b"o", 2000)] * 2).close()
+    with LogReader.open(tmp_path, "r") as reader:
+        assert reader.last_bytes(ERR, reader.size, 3) == b""
+    set_header(tmp_path, Header(floor=3, first=3))
+    with LogReader.open(tmp_path, "r") as reader:
+        assert reader.last_bytes(OUT, 5, 10) == b"oo"
+        assert reader.last_bytes(OUT, 2, 10) == b""
 
 
 @given(chunks=writes)
