@@ -13,11 +13,12 @@ from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from supervisor.access import Claims
 from supervisor.config import WebSettings
 from supervisor.errors import RangeNotSatisfiable, RunwireError, Unauthenticated, Unavailable
 from supervisor.service import Supervisor
 from web.api import ROUTES
-from web.auth import NOBODY, Auth, Claims, bearer_token
+from web.auth import NOBODY, Auth, bearer_token
 from web.call import Call
 from web.hosts import host_allowed
 from web.openapi import with_document

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import trio
 
 from supervisor.bind import Bind
 from supervisor.config import WebLimits, WebSettings, read_settings
+from supervisor.errors import RunEnded
 from supervisor.executors.local import LocalExecutor
 from supervisor.journal import open_journal
 from supervisor.launcher import Launcher
@@ -137,4 +138,5 @@ async def running_site(
                 yield Site(supervisor, http, path)
             shutdown.set()
             for run in (await supervisor.list_runs(UNENDED)).runs:
-                await supervisor.cancel(run.id, CancelRequest(force=True), SYSTEM)
+                with suppress(RunEnded):
+                    await supervisor.cancel(run.id, CancelRequest(force=True), SYSTEM)

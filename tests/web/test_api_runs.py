@@ -9,9 +9,10 @@ import httpx
 import pytest
 import trio
 
+from supervisor.access import Claims, Scope
 from supervisor.model import Actor
 from tests.web.served import OpenSite, Site
-from web.auth import Auth, Claims, Scope
+from web.auth import Auth
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, object]:

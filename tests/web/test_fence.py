@@ -89,8 +89,7 @@ def make_app(served: Callable[[], Served]) -> QuartTrio:
 
     @app.post("/echo")
     async def echo() -> bytes:
-        data: bytes = await request.get_data()
-        return data
+        return bytes(await request.body)
 
     @app.get("/peer")
     async def peer() -> str:
@@ -105,7 +104,7 @@ def make_app(served: Callable[[], Served]) -> QuartTrio:
             finally:
                 served().left.set()
 
-        return Response(body())  # type: ignore[arg-type]
+        return Response(body())
 
     @app.get("/wait")
     async def wait() -> str:
@@ -121,7 +120,7 @@ def make_app(served: Callable[[], Served]) -> QuartTrio:
             yield b"half"
             raise ValueError("on purpose")
 
-        return Response(body())  # type: ignore[arg-type]
+        return Response(body())
 
     @app.websocket("/ws")
     async def ws() -> None:
