@@ -27,6 +27,7 @@ from web.fence import serve_web
 from web.listen import open_tcp, open_unix
 
 TOKEN = "t" * 32
+LIMITS = WebLimits()
 UNENDED = RunQuery(status=(Status.QUEUED, Status.RUNNING), limit=1000)
 JOBS = """
 [jobs.hello]
@@ -95,7 +96,7 @@ async def running_site(
     tmp_path: Path,
     *,
     auth: Auth | None = None,
-    limits: WebLimits = WebLimits(),
+    limits: WebLimits = LIMITS,
     base_path: str = "",
     hosts: tuple[str, ...] = (),
     max_running: int = 8,
@@ -140,3 +141,10 @@ async def running_site(
             for run in (await supervisor.list_runs(UNENDED)).runs:
                 with suppress(RunEnded):
                     await supervisor.cancel(run.id, CancelRequest(force=True), SYSTEM)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return once `condition` holds, for what nobody tells of."""
+    with trio.fail_after(10):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await trio.sleep(0.005)

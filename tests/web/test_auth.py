@@ -96,7 +96,7 @@ def test_a_missing_scope_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "runs, jobs, covered",
+    ("runs", "jobs", "covered"),
     [
         (None, None, {"r1", "r2"}),
         (("r*",), None, {"r1", "r2"}),
