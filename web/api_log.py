@@ -17,7 +17,7 @@ from supervisor.logview import LogView
 from supervisor.model import Run, Stream
 from supervisor.wire import RunView
 from web.call import Call, no_body
-from web.logbody import LogBody, Wanted, framed_bytes, raw_bytes, start_offset
+from web.logbody import LogBody, LogCursor, Wanted, framed_bytes, raw_bytes, start_offset
 from web.ranges import Kept, Span, span_from, span_of_range
 
 MAX_OFFSET = 2**63 - 1
@@ -106,9 +106,10 @@ def _body(call: Call, run: Run, wanted: Wanted, *, framed: bool, ends: bool) -> 
         return call.view(await call.supervisor.get(run.id))
 
     def render(view: LogView) -> AsyncGenerator[bytes, None]:
+        cursor = LogCursor(view, wanted)
         if framed:
-            return framed_bytes(view, wanted, functools.partial(end, view) if ends else None)
-        return raw_bytes(view, wanted)
+            return framed_bytes(cursor, functools.partial(end, view) if ends else None)
+        return raw_bytes(cursor)
 
     return LogBody(functools.partial(call.supervisor.open_log, run), render)
 

@@ -14,11 +14,12 @@ from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from supervisor.access import Claims
 from supervisor.config import WebSettings
 from supervisor.errors import RangeNotSatisfiable, RunwireError, Unauthenticated, Unavailable
 from supervisor.service import Supervisor
 from web.api import ROUTES
-from web.auth import NOBODY, Auth, Claims, bearer_token
+from web.auth import NOBODY, Auth, bearer_token
 from web.call import Call
 from web.door import own_names, peer_of, wrong_host
 from web.hosts import host_allowed
@@ -100,7 +101,7 @@ class _Door:
         claims = await self._claims() if route.scopes else NOBODY
         if route.scopes and not any(claims.allows(scope) for scope in route.scopes):
             claims.require(route.scopes[0])
-        asked = cast(Any, request)._get_current_object()  # noqa: SLF001 - how to leave the proxy
+        asked = cast(Any, request)._get_current_object()
         call = Call(asked, claims, self._supervisor, self._settings)
         return await route.handler(call, *parameters.values())
 

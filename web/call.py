@@ -15,13 +15,14 @@ from msgspec import Struct
 from quart import Request, Response
 from quart_trio.wrappers import TrioResponse
 
+from supervisor.access import Claims
+from supervisor.checks import is_run_id
 from supervisor.config import WebSettings
 from supervisor.errors import BadRequest, BadValue, NoSuchRun
 from supervisor.model import Run
 from supervisor.service import Supervisor
 from supervisor.suggest import did_you_mean
-from supervisor.wire import RUN_ID_PATTERN, RunView, show_run
-from web.auth import Claims
+from supervisor.wire import RunView, show_run
 from web.problems import HttpProblem
 
 T = TypeVar("T", bound=Struct)
@@ -84,7 +85,7 @@ class Call:
 
 def check_run_id(text: str) -> str:
     """`text`, if a run can have it as its id. Raises NoSuchRun."""
-    if not re.fullmatch(RUN_ID_PATTERN.rstrip("$"), text):
+    if not is_run_id(text):
         raise NoSuchRun("there is no such run: no run can have this id")
     return text
 
