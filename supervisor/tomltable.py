@@ -188,7 +188,7 @@ class Table:
             meant = others.get(key.lower().replace("-", "_"))
             guess = f'; did you mean "{meant}"?' if meant else did_you_mean(key, self.known)
             if not guess and len(self.known) <= _FEW:
-                guess = f"; it can be {' or '.join(self.known)}"
+                guess = f"; there is {', '.join(self.known)}"
             self.wrong(f"there is no such key{guess}", key)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from supervisor import config
+from supervisor.authtable import read_auth
 from supervisor.errors import ConfigError
 from supervisor.jobtable import read_jobs
 from supervisor.model import StopPolicy
@@ -42,9 +43,10 @@ def keys_of_the_code() -> list[str]:
     root = Table(toml.values, (), notes)
     config._read_supervisor(root.table("supervisor"), Path("/"), HOME)
     config._read_web(root.table("web"), Path("/"), Path("/"))
+    read_auth(root.table("auth"), Path("/"))
     read_jobs(root.table("jobs"), "/")
     paths = [".".join(map(str, path)) for path in notes.asked]
-    tables = {"supervisor", "web", "jobs", "jobs.NAME", "jobs.NAME.params.NAME"}
+    tables = {"supervisor", "web", "auth", "jobs", "jobs.NAME", "jobs.NAME.params.NAME"}
     return [path for path in paths if path not in tables]
 
 
