@@ -8,12 +8,12 @@ import msgspec
 import trio
 from msgspec import Struct
 
+from supervisor.access import Claims, Scope
 from supervisor.errors import NoSuchRun
 from supervisor.messages import PING, ClientMessage
 from supervisor.model import event_name
 from supervisor.service import Supervisor
 from supervisor.wire import EventView, show_run
-from web.auth import Claims, Scope
 from web.session import Session
 from web.viewer import HEARTBEAT_S
 

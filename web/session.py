@@ -16,6 +16,7 @@ import trio
 from quart import Websocket
 
 from supervisor import messages
+from supervisor.access import Claims
 from supervisor.errors import (
     BadRequest,
     Forbidden,
@@ -28,7 +29,7 @@ from supervisor.errors import (
 )
 from supervisor.messages import Auth as Renewal
 from supervisor.messages import ClientMessage, Hello, decode_client_message
-from web.auth import Auth, Claims
+from web.auth import Auth
 from web.door import peer_of
 
 BINARY = "runwire.binary"

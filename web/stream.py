@@ -8,12 +8,12 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from supervisor.access import Claims, Scope
 from supervisor.errors import BadValue, NoSuchRun
 from supervisor.messages import Ack, ClientMessage, Hello, Seek
 from supervisor.model import Run, Stream
 from supervisor.service import Supervisor
 from supervisor.wire import RunView, show_run
-from web.auth import Claims, Scope
 from web.logbody import start_offset
 from web.session import BINARY, Session
 from web.viewer import BinaryForm, JsonForm, Viewer, Wish

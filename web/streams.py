@@ -16,10 +16,11 @@ import trio
 from msgspec import Struct
 from quart import Websocket, websocket
 
+from supervisor.access import Claims, Scope
 from supervisor.config import WebSettings
 from supervisor.errors import RunwireError
 from supervisor.service import Supervisor
-from web.auth import Auth, Claims, Scope, bearer_token
+from web.auth import Auth, bearer_token
 from web.call import check_run_id, decode_query
 from web.door import own_names, peer_of, wrong_host
 from web.feed import FeedQuery, stream_events
