@@ -19,8 +19,8 @@ from supervisor.errors import ConfigError, Unauthenticated
 from supervisor.model import Actor
 from web.peer import Peer
 
-TOKEN_VARIABLE = "WS_AUTH_TOKEN"
-DEV_TOKEN = "devtoken"
+TOKEN_VARIABLE = "WS_AUTH_TOKEN"  # noqa: S105 - a name, not a secret
+DEV_TOKEN = "devtoken"  # noqa: S105 - public by intent
 MIN_TOKEN_LENGTH = 32
 
 

@@ -103,7 +103,7 @@ class Connection:
             WorkerContext(None),
             AppTasks(nursery),  # type: ignore[arg-type] # the two methods that are called
             ConnectionState({"peer": self.peer, "connection": self}),
-            False,
+            False,  # noqa: FBT003 - no TLS
             (self.peer.address or "", self.peer.port or 0) if tcp else None,
             self._socket.getsockname()[:2] if tcp else None,
             self._handle,

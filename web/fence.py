@@ -146,7 +146,7 @@ async def _turn_away(stream: trio.SocketStream) -> None:
 class _HypercornLog(Logger):
     """Where Hypercorn reports to: our own loggers, and no query string, which may hold a token."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config) -> None:  # noqa: ARG002 - its signature
         self.error_logger = log
         self.access_logger = None
 

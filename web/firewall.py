@@ -16,7 +16,7 @@ def firewall(where: str) -> Iterator[None]:
     """Log an exception raised inside, in one line, and go on. Cancellation passes through."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - this is the wall
         _tell(where, error)
     except BaseExceptionGroup as group:
         errors, rest = group.split(Exception)

@@ -172,7 +172,7 @@ class Http1(base.H11Protocol):
 
     async def _handle_frames(self, event: Data) -> None:
         stream = self.stream
-        assert isinstance(stream, WSStream)
+        assert isinstance(stream, WSStream)  # noqa: S101 - Data comes from nothing else
         if not stream.handshake.accepted:
             # RFC 6455 section 4.1: the client waits for the answer. Nothing can be said to it in
             # the middle of an answer that the application may be giving.
