@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import click
 
-from supervisor.cli_output import say
+from supervisor.cli_output import say, say_error
 from supervisor.errors import RunwireError
 from supervisor.exitcodes import ExitCode, code_of_error
 
@@ -54,6 +54,17 @@ class Commands(click.Group):
         assert isinstance(command, click.Command)  # noqa: S101 - a mistake in the table above
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the command. Click would make code 1 of a reader that has gone."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise _ReaderGone from None
+
+
+class _ReaderGone(Exception):
+    """BrokenPipeError under a name that Click does not know."""
+
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="runwire")
@@ -70,12 +81,12 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         code = _run(args)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, _ReaderGone):
         # The reader has gone, as `head` does. What is buffered must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = ExitCode.BROKEN_PIPE
     except OSError as exc:
-        say(f"{exc.filename or 'the output'}: {exc.strerror or exc}")
+        say(f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc.strerror))
         code = ExitCode.OUTPUT
     sys.exit(code)
 
@@ -88,7 +99,17 @@ def _run(args: Sequence[str] | None) -> int:
         return exc.exit_code
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
-    except RunwireError as exc:
-        say(exc.message)
-        return code_of_error(exc)
+    except (RunwireError, BaseExceptionGroup) as exc:
+        error = _ours(exc)
+        if error is None:
+            raise
+        say_error(error)
+        return code_of_error(error)
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _ours(exc: BaseException) -> RunwireError | None:
+    """The error of ours, which may come out of nurseries; None if something else went wrong."""
+    while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
+        exc = exc.exceptions[0]
+    return exc if isinstance(exc, RunwireError) else None

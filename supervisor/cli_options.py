@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -110,7 +109,7 @@ def run_options(command: Callable[..., R]) -> Callable[..., R]:
         asked = {name: options.pop(name) for name in names}
         stop = StopWish(asked["signal"], asked["grace"])
         request = SubmitRequest(
-            id=asked["run_id"] or secrets.token_hex(_ID_BYTES),
+            id=asked["run_id"] or os.urandom(_ID_BYTES).hex(),
             job=asked["job"],
             params=_assignments(asked["params"], "-p"),
             command=_command(asked["job"], asked["shell"]),

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 import click
 import msgspec
 
+from supervisor.errors import BadValue, RunwireError
 from supervisor.model import Status
 
 _COLOURS = {
@@ -36,6 +37,12 @@ def say(message: str) -> None:
     click.echo(f"runwire: {plain(message)}", err=True)
 
 
+def say_error(error: RunwireError) -> None:
+    """What is wrong, and with which field of the request."""
+    named = isinstance(error, BadValue) and error.field is not None
+    say(f"{error.field}: {error.message}" if named else error.message)
+
+
 def say_on_terminal(message: str) -> None:
     """A line for someone who watches; a program that reads stderr gets nothing extra."""
     if sys.stderr.isatty():
@@ -51,26 +58,12 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """One line for each row; on a terminal under headings, in columns that fit."""
     cleaned = [[plain(field) for field in row] for row in rows]
     if to_terminal():
-        _print_columns(headings, cleaned)
+        from supervisor.cli_columns import print_columns  # noqa: PLC0415 - it takes long to import
+
+        print_columns(headings, cleaned)
         return
     for row in cleaned:
         click.echo("\t".join(row))
-
-
-def _print_columns(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - it takes long to import
-    from rich.table import Table  # noqa: PLC0415 - as above
-    from rich.text import Text  # noqa: PLC0415 - as above
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    last = headings[-1]
-    for heading in headings:
-        table.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=None, ratio=None)
-        if heading != last:
-            table.columns[-1].min_width = len(heading)
-    for row in rows:
-        table.add_row(*(Text(field, style=_colour(field)) for field in row))
-    Console(highlight=False).print(table)
 
 
 def print_facts(facts: Iterable[tuple[str, str]]) -> None:
@@ -79,12 +72,13 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
     width = max(len(label) for label, _ in shown) + 2
     for label, value in shown:
         first, *more = value.split("\n")
-        click.echo(f"{label + ':':{width}}{_painted(plain(first))}")
+        click.echo(f"{label + ':':{width}}{painted(plain(first))}")
         for line in more:
             click.echo(f"{'':{width}}{plain(line)}")
 
 
-def _painted(value: str) -> str:
+def painted(value: str) -> str:
+    """The text in the colour of the status it begins with, if it does and colours are wanted."""
     colour = _colour(value)
     return click.style(value, fg=colour) if colour and wants_colour() else value
 

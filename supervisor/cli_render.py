@@ -26,10 +26,10 @@ def run_row(run: RunView, now: datetime) -> Row:
 def run_fields(run: RunView) -> Row:
     """A run in a list for programs: id, status, reason, exit code, times, job, command."""
     code = "" if run.exit_code is None else str(run.exit_code)
-    ended = "" if run.ended_at is None else run.ended_at.isoformat()
+    ended = "" if run.ended_at is None else _rfc3339(run.ended_at)
     command = run.spec.shell or " ".join(run.spec.command)
     reason = run.reason or ""
-    created = run.created_at.isoformat()
+    created = _rfc3339(run.created_at)
     return (run.id, run.status, reason, code, created, ended, run.job or "", command)
 
 
@@ -179,6 +179,11 @@ def moment(at: datetime) -> str:
     """A time in this machine's time zone, to the millisecond."""
     local = at.astimezone()
     return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03d} {local:%Z}"
+
+
+def _rfc3339(at: datetime) -> str:
+    """A time as the API's JSON has it."""
+    return msgspec.json.encode(at).decode().strip('"')
 
 
 def age(at: datetime, now: datetime) -> str:

@@ -9,7 +9,7 @@ import click
 from supervisor import cli_render as render
 from supervisor.address import Address
 from supervisor.cli_options import CommandAfterDashes, json_option, run_options, server_options
-from supervisor.cli_output import print_facts, print_json, print_table, say, to_terminal
+from supervisor.cli_output import print_facts, print_json, print_table, say, say_error, to_terminal
 from supervisor.client import Client, Reply, RunFilter
 from supervisor.errors import RunwireError
 from supervisor.exitcodes import code_of_error
@@ -33,7 +33,11 @@ def submit(address: Address, request: SubmitRequest, *, as_json: bool) -> None:
 @server_options
 @json_option
 @click.option(
-    "--status", "statuses", multiple=True, type=click.Choice([*Status]), help="Only these."
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice([status.value for status in Status]),
+    help="Only these.",
 )
 @click.option("--job", metavar="NAME", help="Only runs of this job.")
 @click.option("--tag", metavar="TAG", help="Only runs with this tag.")
@@ -122,7 +126,7 @@ def cancel(  # noqa: PLR0913 - one for each flag
             if wait:
                 reply = _ended(client, reply)
         except RunwireError as exc:
-            say(exc.message)
+            say_error(exc)
             code = code or code_of_error(exc)
             continue
         if as_json:

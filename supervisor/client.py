@@ -17,13 +17,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
-from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
 
 from supervisor.address import Address, target
-from supervisor.errors import Denied, NoSuchRun, ProtocolError, ServerUnreachable
+from supervisor.errors import Denied, NoSuchJob, NoSuchRun, ProtocolError, ServerUnreachable
 from supervisor.refusal import refusal
 from supervisor.wire import (
     RUN_ID_PATTERN,
@@ -142,7 +141,9 @@ class Client:
 
     def job(self, name: str) -> Reply[JobView]:
         """One job."""
-        return self._get(f"/jobs/{quote(name, safe='')}", JobView)
+        if not re.fullmatch(RUN_ID_PATTERN, name):  # names are as ids are
+            raise NoSuchJob(f"there is no job {name!r}: no job can have such a name")
+        return self._get(f"/jobs/{name}", JobView)
 
     def log(self, run_id: str, *, start: int = 0, stream: str | None = None) -> Iterator[bytes]:
         """The log's bytes so far from offset `start`, merged or of one `stream`, in pieces.
@@ -195,8 +196,8 @@ class Client:
 
 
 def run_path(run_id: str, below: str = "") -> str:
-    """The path of a run. Raises NoSuchRun for what cannot be an id, before a path is made of it."""
-    if not re.match(RUN_ID_PATTERN, run_id):
+    """The path of a run. Raises NoSuchRun for what cannot be an id: it could be another path."""
+    if not re.fullmatch(RUN_ID_PATTERN, run_id):
         raise NoSuchRun(f"there is no run {run_id!r}: no run can have such an id")
     return f"/runs/{run_id}{below}"
 

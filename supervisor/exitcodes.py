@@ -13,6 +13,7 @@ from supervisor.errors import (
     ConfigError,
     Conflict,
     Denied,
+    ListenError,
     NotFound,
     ProtocolError,
     RunwireError,
@@ -56,7 +57,8 @@ _BY_ERROR: tuple[tuple[type[RunwireError], ExitCode], ...] = (
     (ServerUnreachable, ExitCode.UNREACHABLE),
     (ProtocolError, ExitCode.PROTOCOL),
     (ConfigError, ExitCode.CONFIG),
-    (StateDirError, ExitCode.CONFIG),
+    (StateDirError, ExitCode.CONFLICT),
+    (ListenError, ExitCode.CONFLICT),
 )
 
 

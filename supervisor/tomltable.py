@@ -70,7 +70,7 @@ def _place(path: Path) -> str:
             return f"job {name}: "
         case ("jobs", str(name), *keys):
             return f"job {name}: key {dotted(keys)}: "
-        case ("supervisor" | "web" | "jobs" as table, *keys):
+        case ("supervisor" | "web" | "auth" | "jobs" as table, *keys):
             return f"[{table}]: key {dotted(keys)}: " if keys else f"[{table}]: "
         case _:
             return f"key {dotted(path)}: "

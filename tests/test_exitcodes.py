@@ -74,6 +74,8 @@ def test_every_reason_has_a_code(reason: Reason) -> None:
         (errors.ServerUnreachable("x"), ExitCode.UNREACHABLE),
         (errors.ProtocolError("x"), ExitCode.PROTOCOL),
         (errors.ConfigError(("x",)), ExitCode.CONFIG),
+        (errors.StateDirError("x"), ExitCode.CONFLICT),
+        (errors.ListenError("x"), ExitCode.CONFLICT),
         (errors.LaunchError("x"), ExitCode.INTERNAL),
     ],
 )

@@ -99,9 +99,9 @@ async def serving(server: LogServer) -> AsyncIterator[Address]:
             nursery.cancel_scope.cancel()
 
 
-async def collect(address: Address, start: int = 0, **options: float) -> list[Frame]:
+async def collect(address: Address, start: int = 0, patience_s: float = 60) -> list[Frame]:
     """All frames of the run's log."""
-    async with aclosing(follow(address, "r1", start, **options)) as frames:
+    async with aclosing(follow(address, "r1", start, patience_s=patience_s)) as frames:
         return [frame async for frame in frames]
 
 

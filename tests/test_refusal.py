@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from msgspec import UNSET, UnsetType, structs
 
 from supervisor.errors import (
     BadRequest,
@@ -27,10 +28,11 @@ from supervisor.refusal import refusal
 from supervisor.wire import Problem
 
 
-def body(code: str, status: int, **more: str) -> bytes:
-    """A problem document."""
-    problem = Problem(title="Title", status=status, code=code, detail="what is wrong", **more)
-    return msgspec.json.encode(problem)
+def body(code: str, status: int, scope: str | UnsetType = UNSET) -> bytes:
+    """A problem document about the field `name`."""
+    told = {"title": "Title", "status": status, "code": code, "detail": "what is wrong"}
+    problem = msgspec.convert(told, Problem)
+    return msgspec.json.encode(structs.replace(problem, field="name", scope=scope))
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,7 @@ def body(code: str, status: int, **more: str) -> bytes:
     ],
 )
 def test_a_code_becomes_the_error_of_that_code(kind: type[RunwireError], status: int) -> None:
-    error = refusal(status, body(kind.code, status, field="name"))
+    error = refusal(status, body(kind.code, status))
     assert type(error) is kind
     assert (error.message, error.field) == ("what is wrong", "name")
 

@@ -44,6 +44,11 @@ class Auth:
             return full_claims(Actor("user", await self._user_name(peer.uid)))
         raise Unauthenticated("a token is needed: Authorization: Bearer TOKEN")
 
+    async def wait_ended(self, claims: Claims) -> None:
+        """Return when what `claims` were made from is good no more; fixed tokens always are."""
+        del claims
+        await trio.sleep_forever()
+
     def _claims_of_token(self, token: str) -> Claims:
         given = token.encode()
         found: Claims | None = None

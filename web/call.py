@@ -69,9 +69,7 @@ class Call:
 
     async def run(self, run_id: str) -> Run:
         """The run, if it exists and the caller may know of it. Raises NoSuchRun."""
-        if not is_run_id(run_id):
-            raise NoSuchRun("there is no such run: no run can have this id")
-        run = await self.supervisor.get(run_id)
+        run = await self.supervisor.get(check_run_id(run_id))
         if not self.claims.covers(run):
             raise NoSuchRun(f"there is no run {run_id}")
         return run
@@ -83,6 +81,13 @@ class Call:
     def link(self, path: str) -> str:
         """A path of ours as clients have to ask for it."""
         return self.settings.base_path + path
+
+
+def check_run_id(text: str) -> str:
+    """`text`, if a run can have this id. Raises NoSuchRun."""
+    if not is_run_id(text):
+        raise NoSuchRun("there is no such run: no run can have this id")
+    return text
 
 
 def answer(

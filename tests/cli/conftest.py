@@ -1,0 +1,192 @@
+"""A real server in a process of its own, and the real command line against it."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+
+from supervisor.wire import RunList, RunView
+
+RUNWIRE = str(Path(sys.executable).with_name("runwire"))
+JOBS = r"""
+[jobs.greet]
+description = "Greets"
+command = ["printf", "%s %s\n", "{whom}", "{times}"]
+params.whom = { type = "string", default = "world" }
+params.times = { type = "int", min = 1, max = 8, default = 1 }
+tags = ["friendly"]
+
+[jobs.both]
+shell = "echo out; echo err >&2; exit 3"
+
+[jobs.stubborn]
+shell = "trap '' TERM; echo ready; while :; do sleep 1; done"
+stop = { signal = "TERM", grace = "1h" }
+
+[jobs.needs-a-number]
+command = ["true"]
+params.n = { type = "int" }
+"""
+
+
+class Server:
+    """`runwire serve` on a state directory of its own, which outlives it."""
+
+    def __init__(self, directory: Path) -> None:
+        """Nothing runs before `start`."""
+        self.directory = directory
+        self.state = directory / "s"
+        self.socket = str(self.state / "runwire.sock")
+        (directory / "jobs.toml").write_text(JOBS, encoding="utf-8")
+        self.process: subprocess.Popen[str] | None = None
+        self.url = ""
+
+    def start(self) -> None:
+        """Returns once it accepts connections."""
+        arguments = ["--config", "jobs.toml", "--bind", "127.0.0.1:0", "--state-dir", "s", "--dev"]
+        self.process = subprocess.Popen(
+            [RUNWIRE, "serve", *arguments],
+            cwd=self.directory,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=clean_environment(),
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        self.url = next(word for word in line.split() if word.startswith("http://"))
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Returns once it is gone."""
+        if self.process is not None:
+            self.process.send_signal(how)
+            self.process.communicate(timeout=30)
+            self.process = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What makes the command line find this server."""
+        return clean_environment() | {"RUNWIRE_SOCKET": self.socket}
+
+    def run(
+        self, *arguments: str, cwd: Path | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        """One command to its end."""
+        return subprocess.run(
+            [RUNWIRE, *arguments],
+            env=self.environment | environment,
+            cwd=cwd or self.directory,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=50,
+            check=False,
+        )
+
+    def output(self, *arguments: str) -> str:
+        """What a command prints that is to succeed."""
+        done = self.run(*arguments)
+        assert (done.returncode, done.stderr) == (0, b""), done
+        return done.stdout.decode()
+
+    def json(self, kind: type[Any], *arguments: str) -> Any:
+        """What a command prints as JSON, as a type of the API."""
+        return msgspec.json.decode(self.output(*arguments), type=kind)
+
+    def run_view(self, run_id: str) -> RunView:
+        """A run as it is now."""
+        view: RunView = self.json(RunView, "show", "--json", run_id)
+        return view
+
+    def newest(self) -> RunView:
+        """The run that was submitted last."""
+        runs: RunList = self.json(RunList, "list", "--json", "-n", "1")
+        return runs.runs[0]
+
+    def submit(self, *arguments: str) -> str:
+        """The id of a new run."""
+        return self.output("submit", *arguments).strip()
+
+    def get(self, path: str) -> bytes:
+        """What the API itself answers."""
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(self.socket)
+        with connection.sock:
+            connection.request("GET", path)
+            return connection.getresponse().read()
+
+    @asynccontextmanager
+    async def running(self, *arguments: str, **options: Any) -> AsyncIterator[trio.Process]:
+        """A command at work, its stdout and stderr piped unless said otherwise."""
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        start = partial(
+            trio.lowlevel.open_process, env=self.environment, cwd=self.directory, **options
+        )
+        process = await start([RUNWIRE, *arguments], stdin=subprocess.DEVNULL)
+        try:
+            yield process
+        finally:
+            process.kill()
+            await process.wait()
+
+
+def clean_environment() -> dict[str, str]:
+    """This environment without what would lead a command to another server."""
+    unwanted = ("RUNWIRE_", "WS_AUTH_TOKEN", "NO_COLOR", "TERM", "COLUMNS")
+    return {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for the tests of one file."""
+    server = Server(tmp_path_factory.mktemp("cli"))
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[Server]:
+    """A server for one test, that may kill it."""
+    server = Server(tmp_path)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop(signal.SIGKILL)
+
+
+async def read_until(stream: trio.abc.ReceiveStream | None, wanted: bytes) -> bytes:
+    """What comes, until it ends with `wanted`."""
+    assert stream is not None
+    seen = b""
+    while not seen.endswith(wanted):
+        piece = await stream.receive_some()
+        assert piece, f"it ended with {seen[-200:]!r}"
+        seen += piece
+    return seen
+
+
+async def read_all(stream: trio.abc.ReceiveStream | None) -> bytes:
+    """What comes until the end."""
+    assert stream is not None
+    return b"".join([bytes(piece) async for piece in stream])
+
+
+def lines(table: str) -> Sequence[Sequence[str]]:
+    """The fields of a table that was printed for programs."""
+    return [line.split("\t") for line in table.splitlines()]
