@@ -21,7 +21,7 @@ def is_run_id(text: str) -> bool:
     return re.fullmatch(RUN_ID_PATTERN, text) is not None
 
 
-def check_run_id(run_id: str) -> None:
+def check_new_id(run_id: str) -> None:
     """Raise BadValue if no run can have this id."""
     if not is_run_id(run_id):
         raise BadValue(

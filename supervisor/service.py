@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import trio
 
-from supervisor.checks import check_run_id
+from supervisor.checks import check_new_id
 from supervisor.engine import Engine
 from supervisor.errors import (
     NoSuchJob,
@@ -73,7 +73,7 @@ class Supervisor:
         StorageUnavailable.
         """
         if request.id is not None:
-            check_run_id(request.id)
+            check_new_id(request.id)
         spec = resolve_request(request, self._jobs.by_name, cwd=self._jobs.cwd)
         digest = hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
         return await self._engine.create(spec, by, run_id=request.id, digest=digest)

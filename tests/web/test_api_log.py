@@ -321,13 +321,13 @@ async def test_following_a_waiting_run_that_is_cancelled_ends(open_site: OpenSit
 
 async def test_follow_one_stream_from_an_offset(site: Site, gate: Callable[[str], Gate]) -> None:
     door = gate("g")
-    run_id = await site.shell(f"echo one; echo err >&2; {door.wait}; echo two; echo err >&2")
-    await site.running(run_id, written=8)
+    run_id = await write_merged(site, gate, f"{door.wait}; echo err >&2; echo four")
+    await site.running(run_id, written=len(MERGED))
     path = f"/runs/{run_id}/log?follow=1&stream=stdout&from=2"
     async with streamed(site, path) as (_, pieces):
-        assert await read_at_least(pieces, 2) == b"e\n"
+        assert await read_at_least(pieces, 8) == b"e\nthree\n"
         await door.open()
-        assert await rest(pieces) == b"two\n"
+        assert await rest(pieces) == b"four\n"
 
 
 async def test_a_viewer_who_comes_back_at_their_offset_misses_nothing(
