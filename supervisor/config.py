@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec import Struct, structs
 
+from supervisor.authtable import AuthSettings, read_auth
 from supervisor.bind import Bind, parse_bind
 from supervisor.checks import path_problem
 from supervisor.errors import BadValue, ConfigError
@@ -76,6 +77,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     supervisor: SupervisorSettings
     web: WebSettings
     jobs: dict[str, Job]
+    auth: AuthSettings = AuthSettings()
     path: Path | None = None
     warnings: tuple[str, ...] = ()
 
@@ -118,6 +120,7 @@ def read_settings(
         supervisor=supervisor,
         web=_read_web(root.table("web"), base, supervisor.state_dir),
         jobs=read_jobs(root.table("jobs"), str(base)),
+        auth=read_auth(root.table("auth"), base),
         path=None if path is None else path.absolute(),
         warnings=notes.warnings(),
     )

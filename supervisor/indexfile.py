@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from supervisor import logindex
@@ -11,6 +12,7 @@ from supervisor.logindex import Header, Record, Span
 
 BLOCK_RECORDS = 256
 MAX_BLOCKS = 4
+MAX_BACK = 64 * BLOCK_RECORDS
 
 
 class IndexFile:
@@ -50,6 +52,20 @@ class IndexFile:
         if end <= offset:  # only a damaged index says so
             end = size
         return logindex.spans(records, offset, end), end
+
+    def spans_back(self, offset: int) -> Iterator[Span]:
+        """What the bytes before `offset` are, the nearest first, over at most MAX_BACK records."""
+        number = self._find(max(0, offset - 1))
+        end = offset
+        lowest = max(self.header().first, number - MAX_BACK)
+        while number >= lowest and end > 0:
+            low = max(lowest, number - BLOCK_RECORDS + 1)
+            block = self._block(low)[: number - low + 1]
+            for record in reversed(list(logindex.sound(block, offset))):
+                if record.start < end:
+                    yield Span(record.start, end, record.stream, record.time_us)
+                end = min(end, record.start)
+            number = low - 1
 
     def close(self) -> None:
         """Let go of the file."""

@@ -190,6 +190,22 @@ class LogReader:
             return StreamPart((gap,), gap.next)
         return StreamPart(tuple(pieces), end)
 
+    def last_bytes(self, stream: Stream, offset: int, count: int) -> bytes:
+        """The last `count` bytes that `stream` wrote before `offset`; fewer if there are fewer.
+
+        Looks back over a bounded number of chunks of other streams. Raises as `read`.
+        """
+        self._checked_size(offset)
+        oldest = self.oldest
+        found = b""
+        for span in self._index.spans_back(offset):
+            if span.end <= oldest or len(found) >= count:
+                break
+            if span.stream == stream:
+                start = max(span.start, oldest, span.end - count + len(found))
+                found = self._pread(start, span.end - start) + found
+        return found
+
     def line_start_before(self, offset: int, within: int = 64 * KIB) -> int:
         """The start of the line that `offset` is in; `offset` itself if its line is too long.
 

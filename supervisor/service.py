@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,9 +10,9 @@ from pathlib import Path
 import msgspec
 import trio
 
+from supervisor.checks import check_new_id
 from supervisor.engine import Engine
 from supervisor.errors import (
-    BadValue,
     NoSuchJob,
     RunEnded,
     RunNotEnded,
@@ -41,7 +40,6 @@ from supervisor.resolve import override_stop, resolve_request
 from supervisor.signals import parse_signal
 from supervisor.statedir import StateDir
 from supervisor.wire import (
-    RUN_ID_PATTERN,
     CancelRequest,
     EventView,
     LogInfo,
@@ -74,11 +72,8 @@ class Supervisor:
         Raises BadRequest, BadValue or NoSuchJob for the request, RunIdTaken, ShuttingDown and
         StorageUnavailable.
         """
-        if request.id is not None and not re.fullmatch(RUN_ID_PATTERN, request.id):
-            raise BadValue(
-                "must be up to 64 letters, digits and . _ -, the first a letter or a digit",
-                field="id",
-            )
+        if request.id is not None:
+            check_new_id(request.id)
         spec = resolve_request(request, self._jobs.by_name, cwd=self._jobs.cwd)
         digest = hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
         return await self._engine.create(spec, by, run_id=request.id, digest=digest)
@@ -147,6 +142,16 @@ class Supervisor:
     async def events(self, run_id: str) -> Sequence[EventView]:
         """Everything that happened to the run, oldest first. Raises NoSuchRun."""
         return await self._journal.events(run_id)
+
+    async def history(self, run: Run) -> Sequence[EventView]:
+        """The run's events, oldest first; of a live run, a list that grows by itself."""
+        live = self._engine.live.get(run.id)
+        return live.events if live is not None else await self._journal.events(run.id)
+
+    @property
+    def last_seq(self) -> int:
+        """The `seq` of the newest event of all runs."""
+        return self._engine.last_seq
 
     async def events_since(self, seq: int, limit: int) -> Sequence[EventView]:
         """Events of all runs after `seq`, oldest first, at most `limit`."""

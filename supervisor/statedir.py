@@ -3,8 +3,9 @@
 ```
 lock          held while a server runs; holds its pid
 instance      a random name, made once; marks the processes of this state directory
-journal.db    runs and events (with journal.db-wal and journal.db-shm beside it)
+journal.db    runs, events and issued tokens (with journal.db-wal and journal.db-shm beside it)
 logs/         one log and index a run
+token.key     signs the tokens issued here; made once
 runwire.sock  where the command line finds the server
 ```
 """
@@ -41,6 +42,11 @@ class StateDir(Struct, frozen=True):
     def logs(self) -> Path:
         """The directory of the runs' logs."""
         return self.path / "logs"
+
+    @property
+    def token_key(self) -> Path:
+        """The file of the key that signs tokens."""
+        return self.path / "token.key"
 
     @property
     def socket(self) -> Path:

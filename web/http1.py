@@ -167,6 +167,8 @@ class Http1(base.H11Protocol):
                 await self.stream.handle(EndBody(stream_id=STREAM_ID))
             elif isinstance(event, Data):
                 await self._handle_frames(event)
+            else:
+                return
 
     async def _handle_frames(self, event: Data) -> None:
         stream = self.stream

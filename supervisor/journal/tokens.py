@@ -64,7 +64,7 @@ def revoke(
         "ON CONFLICT DO UPDATE SET expires_s = max(expires_s, excluded.expires_s)",
         (jti, at.isoformat(timespec="microseconds"), by.kind, by.name, expires_s),
     )
-    return datetime.fromtimestamp(expires_s, UTC)
+    return revoked(database)[jti]
 
 
 def revoked(database: sqlite3.Connection) -> Mapping[str, datetime]:

@@ -1,0 +1,150 @@
+"""A whole server for a test: the real engine, real processes, real sockets, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import trio
+
+from supervisor.bind import Bind
+from supervisor.config import WebLimits, WebSettings, read_settings
+from supervisor.errors import RunEnded
+from supervisor.executors.local import LocalExecutor
+from supervisor.journal import open_journal
+from supervisor.launcher import Launcher
+from supervisor.model import SYSTEM, RunQuery, Status
+from supervisor.queue import Limits
+from supervisor.service import Jobs, Supervisor, open_supervisor
+from supervisor.statedir import open_state_dir
+from supervisor.wire import CancelRequest
+from web.app import create_app
+from web.auth import Auth, make_auth
+from web.fence import serve_web
+from web.listen import open_tcp, open_unix
+
+TOKEN = "t" * 32
+LIMITS = WebLimits()
+UNENDED = RunQuery(status=(Status.QUEUED, Status.RUNNING), limit=1000)
+JOBS = """
+[jobs.hello]
+description = "Says hello"
+shell = "echo hello $RUNWIRE_PARAM_NAME; echo oops >&2"
+params.name = { type = "string", default = "world", pattern = "[a-z]+" }
+tags = ["greeting"]
+
+[jobs.sleeper]
+shell = "echo ready; sleep 60"
+stop = { grace = "5s" }
+"""
+
+
+class Site:
+    """A running server and a client of it that may do everything."""
+
+    def __init__(self, supervisor: Supervisor, http: httpx.AsyncClient, socket: Path) -> None:
+        self.supervisor = supervisor
+        self.http = http
+        self.socket = socket
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self.http.base_url.host, self.http.base_url.port or 0
+
+    async def shell(self, line: str, **more: object) -> str:
+        """Submit a shell line; its run's id."""
+        answer = await self.http.post("/runs", json={"shell": line, **more})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["id"])
+
+    async def ended(self, run_id: str) -> dict[str, Any]:
+        """The run once it has ended."""
+        with trio.fail_after(20):
+            await self.supervisor.wait_ended(run_id)
+        return await self.run(run_id)
+
+    async def running(self, run_id: str, *, written: int = 0) -> dict[str, Any]:
+        """The run once it is running and its log has `written` bytes."""
+        with trio.fail_after(20):
+            while True:
+                # Looked at before the next await, so that no change can be missed.
+                run = await self.supervisor.get(run_id)
+                assert not run.status.ended, run
+                view = self.supervisor.open_log(run)
+                with view:
+                    if run.status is Status.RUNNING and view.reader.size >= written:
+                        break
+                    with trio.move_on_after(0.5):
+                        await view.changed.wait()
+        return await self.run(run_id)
+
+    async def run(self, run_id: str) -> dict[str, Any]:
+        answer = await self.http.get(f"/runs/{run_id}")
+        assert answer.status_code == 200
+        shown: dict[str, Any] = answer.json()
+        return shown
+
+
+OpenSite = Callable[..., AbstractAsyncContextManager[Site]]
+
+
+@asynccontextmanager
+async def running_site(
+    tmp_path: Path,
+    *,
+    auth: Auth | None = None,
+    limits: WebLimits = LIMITS,
+    base_path: str = "",
+    hosts: tuple[str, ...] = (),
+    max_running: int = 8,
+) -> AsyncIterator[Site]:
+    jobs = read_settings(JOBS, None, environ={"RUNWIRE_STATE_DIR": str(tmp_path)}).jobs
+    auth = auth or make_auth({"WS_AUTH_TOKEN": TOKEN}, dev=False)
+    path = tmp_path / "runwire.sock"
+    sockets = open_tcp(Bind("127.0.0.1", 0))
+    port = sockets[0].getsockname()[1]
+    settings = WebSettings(
+        bind=Bind("127.0.0.1", port),
+        socket=path,
+        base_path=base_path,
+        hosts=hosts,
+        limits=limits,
+    )
+    shutdown = trio.Event()
+    with (
+        open_state_dir(tmp_path / "state") as state,
+        closing(Launcher()) as launcher,
+    ):
+        async with (
+            open_journal(state.journal) as journal,
+            trio.open_nursery() as nursery,
+            open_supervisor(
+                journal=journal,
+                executor=LocalExecutor(launcher, instance=state.instance, drain_s=1.0),
+                state=state,
+                jobs=Jobs(jobs, str(tmp_path)),
+                limits=Limits(max_running),
+            ) as supervisor,
+        ):
+            app = create_app(supervisor, settings, auth, shutdown)
+            await nursery.start(serve_web, app, [*sockets, open_unix(path)], limits, shutdown)
+            async with httpx.AsyncClient(
+                base_url=f"http://127.0.0.1:{port}{base_path}",
+                headers={"Authorization": f"Bearer {TOKEN}"},
+                timeout=20,
+            ) as http:
+                yield Site(supervisor, http, path)
+            shutdown.set()
+            for run in (await supervisor.list_runs(UNENDED)).runs:
+                with suppress(RunEnded):
+                    await supervisor.cancel(run.id, CancelRequest(force=True), SYSTEM)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return once `condition` holds, for what nobody tells of."""
+    with trio.fail_after(10):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await trio.sleep(0.005)
