@@ -12,7 +12,13 @@ import trio
 
 from supervisor.checks import check_new_id
 from supervisor.engine import Engine
-from supervisor.errors import NoSuchJob, RunEnded, RunNotEnded, RunwireError, StorageUnavailable
+from supervisor.errors import (
+    NoSuchJob,
+    RunEnded,
+    RunNotEnded,
+    RunwireError,
+    StorageUnavailable,
+)
 from supervisor.executors import Executor
 from supervisor.journal import Journal
 from supervisor.logfile import remove_log
@@ -33,7 +39,13 @@ from supervisor.queue import Limits
 from supervisor.resolve import override_stop, resolve_request
 from supervisor.signals import parse_signal
 from supervisor.statedir import StateDir
-from supervisor.wire import CancelRequest, EventView, LogInfo, SignalRequest, SubmitRequest
+from supervisor.wire import (
+    CancelRequest,
+    EventView,
+    LogInfo,
+    SignalRequest,
+    SubmitRequest,
+)
 
 _CHECK_S = 2.0
 """A journal that takes longer than this to answer is not ready."""

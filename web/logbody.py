@@ -8,7 +8,7 @@ stays behind, and nothing is queued for it.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from types import TracebackType
 
 import trio
@@ -26,13 +26,6 @@ _READ_BYTES = 256 * KIB
 _FAR_BYTES = 1 * MIB
 """So far behind, what is read is likely not in memory any more, and reading may wait for a disk."""
 _HEARTBEAT_S = 15.0
-
-
-class Batch(Struct, frozen=True):
-    """What was read at once, and where to go on."""
-
-    pieces: list[Piece]
-    next: int
 
 
 class Wanted(Struct, frozen=True):
@@ -61,23 +54,21 @@ class LogCursor:
         self.at = wanted.start
         """Where to go on: everything wanted before it was given."""
         self.stream = wanted.stream
+        self._stop = wanted.stop
         self._view = view
-        self._wanted = wanted
 
     async def advance(self, patience_s: float = math.inf) -> list[Piece] | None:
         """The next pieces, as soon as there are any; None at the end.
 
         An empty list says that nothing came for `patience_s` seconds.
         """
-        stop = self._wanted.stop
-        while stop is None or self.at < stop:
+        while self._stop is None or self.at < self._stop:
             await trio.lowlevel.checkpoint()
             complete = self._view.complete
-            if self.at < self._view.reader.size:
-                batch = await read_batch(self._view, self._wanted, self.at)
-                self.at = batch.next
-                if batch.pieces:
-                    return batch.pieces
+            size = self._view.reader.size
+            if self.at < size:
+                if pieces := await self.read(size if self._stop is None else self._stop):
+                    return pieces
             elif complete:
                 return None
             else:
@@ -87,11 +78,38 @@ class LogCursor:
                     return []
         return None
 
+    async def read(self, stop: int, room: int | None = None) -> list[Piece]:
+        """What lies at the cursor, which moves past it: up to `stop`, and `room` bytes of it.
+
+        May be empty where only the other stream wrote. Far behind the end, a thread reads.
+        """
+        limit = min(_READ_BYTES, stop - self.at)
+        if room is not None:
+            limit = min(limit, room)
+        if self._view.reader.size - self.at > _FAR_BYTES:
+            return await trio.to_thread.run_sync(self._read, stop, limit)
+        return self._read(stop, limit)
+
+    def _read(self, stop: int, limit: int) -> list[Piece]:
+        if self.stream is None:
+            pieces = self._view.reader.read(self.at, limit)
+            self.at = pieces[-1].next if pieces else self.at
+            return pieces
+        part = self._view.reader.read_stream(self.stream, self.at, limit)
+        self.at = min(part.next, stop)
+        return [_cut(piece, stop) for piece in part.pieces if piece.offset < stop]
+
+
+def _cut(piece: Piece, stop: int) -> Piece:
+    if piece.next <= stop or isinstance(piece, Gap):
+        return piece
+    return Chunk(piece.offset, piece.data[: stop - piece.offset], piece.stream, piece.time_us)
+
 
 async def raw_bytes(cursor: LogCursor) -> AsyncGenerator[bytes, None]:
     """The log's bytes and nothing else."""
-    while (pieces := await cursor.advance()) is not None:
-        data = b"".join(piece.data for piece in pieces if isinstance(piece, Chunk))
+    while (batch := await cursor.advance()) is not None:
+        data = b"".join(piece.data for piece in batch if isinstance(piece, Chunk))
         if data:
             yield data
 
@@ -100,9 +118,9 @@ async def framed_bytes(
     cursor: LogCursor, end: Callable[[], Awaitable[RunView]] | None
 ) -> AsyncGenerator[bytes, None]:
     """The log in frames. With `end`, that waits for the run's end, the last is the end frame."""
-    while (pieces := await cursor.advance(_HEARTBEAT_S)) is not None:
-        if pieces:
-            yield b"".join(encode(piece) for piece in merged(pieces))
+    while (batch := await cursor.advance(_HEARTBEAT_S)) is not None:
+        if batch:
+            yield b"".join(encode(piece) for piece in merged(batch))
         else:
             yield frames.encode_data(cursor.stream or Stream.STDOUT, cursor.at, b"")
     if end is not None:
@@ -117,7 +135,7 @@ def encode(piece: Piece) -> bytes:
     return frames.encode_data(piece.stream, piece.offset, piece.data, piece.time_us)
 
 
-def merged(pieces: list[Piece]) -> list[Piece]:
+def merged(pieces: Sequence[Piece]) -> list[Piece]:
     """The same pieces, with neighbours of one stream made one: a frame costs more than its bytes."""
     result: list[Piece] = []
     run: list[Chunk] = []
@@ -143,32 +161,6 @@ def _joined(run: list[Chunk]) -> Chunk:
     if len(run) == 1:
         return first
     return Chunk(first.offset, b"".join(chunk.data for chunk in run), first.stream, first.time_us)
-
-
-async def read_batch(view: LogView, wanted: Wanted, at: int, room: int | None = None) -> Batch:
-    """What lies at `at`, up to `room` bytes of it. Far behind the end, a thread does the reading."""
-    if view.reader.size - at > _FAR_BYTES:
-        return await trio.to_thread.run_sync(_read, view, wanted, at, room)
-    return _read(view, wanted, at, room)
-
-
-def _read(view: LogView, wanted: Wanted, at: int, room: int | None) -> Batch:
-    limit = _READ_BYTES if room is None else min(_READ_BYTES, room)
-    limit = limit if wanted.stop is None else min(limit, wanted.stop - at)
-    if wanted.stream is None:
-        pieces = view.reader.read(at, limit)
-        return Batch(pieces, pieces[-1].next if pieces else at)
-    part = view.reader.read_stream(wanted.stream, at, limit)
-    if wanted.stop is None or part.next <= wanted.stop:
-        return Batch(list(part.pieces), part.next)
-    kept = [_cut(piece, wanted.stop) for piece in part.pieces if piece.offset < wanted.stop]
-    return Batch(kept, wanted.stop)
-
-
-def _cut(piece: Piece, stop: int) -> Piece:
-    if piece.next <= stop or isinstance(piece, Gap):
-        return piece
-    return Chunk(piece.offset, piece.data[: stop - piece.offset], piece.stream, piece.time_us)
 
 
 class LogBody(ResponseBody):

@@ -20,7 +20,7 @@ from supervisor.logfile import Chunk, Gap, Piece
 from supervisor.logview import LogView
 from supervisor.model import Status, Stream
 from supervisor.wire import EventView, RunView
-from web.logbody import Wanted, merged, read_batch
+from web.logbody import LogCursor, Wanted, merged
 
 Message = str | bytes
 """Text is JSON, bytes are frames of output."""
@@ -80,7 +80,7 @@ class Viewer:
         """`events` are all of the run's so far; for a live run the list grows by itself."""
         self._view = view
         self._events = events
-        self._stream = wish.stream
+        self._cursor = LogCursor(view, Wanted(wish.start, None, wish.stream))
         self._window = Window(wish.window)
         self._form = form
         self._told = wish.seq
@@ -88,8 +88,7 @@ class Viewer:
         self._next_event = 0
         self._acknowledged = trio.Event()
         self._seek: int | None = None
-        self._at = wish.start
-        self._form.begin(self._view, self._at)
+        self._form.begin(view, wish.start)
 
     def ack(self, offset: int) -> None:
         """The viewer has dealt with everything before `offset`."""
@@ -119,7 +118,7 @@ class Viewer:
                 await self._wait_for_room()
                 continue
             size = self._view.reader.size
-            if self._at < size:
+            if self._cursor.at < size:
                 for message in await self._read(size):
                     yield message
             elif complete:
@@ -127,7 +126,7 @@ class Viewer:
             elif not await self._wait_for_more():
                 yield PING
             await trio.lowlevel.checkpoint()
-        for message in self._form.finish(self._at):
+        for message in self._form.finish(self._cursor.at):
             yield message
         run = await end()
         for message in self._due_statuses():
@@ -136,16 +135,16 @@ class Viewer:
 
     def _follow_seek(self) -> None:
         if self._seek is not None:
-            self._at, self._seek = self._seek, None
+            self._cursor.at, self._seek = self._seek, None
             self._window.reset()
-            self._form.begin(self._view, self._at)
+            self._form.begin(self._view, self._cursor.at)
 
     def _due_statuses(self) -> list[Message]:
         """What happened to the run up to here and has not been told."""
         due: list[Message] = []
         while self._next_event < len(self._events):
             event = self._events[self._next_event]
-            if event.entry.log_offset > self._at:
+            if event.entry.log_offset > self._cursor.at:
                 break
             self._next_event += 1
             message = messages.status_message(event, self._status)
@@ -158,13 +157,11 @@ class Viewer:
         stop = size
         if self._next_event < len(self._events):
             stop = min(stop, self._events[self._next_event].entry.log_offset)
-        wanted = Wanted(self._at, stop, self._stream)
-        batch = await read_batch(self._view, wanted, self._at, self._window.room)
-        self._at = batch.next
-        count = sum(len(piece.data) for piece in batch.pieces if isinstance(piece, Chunk))
+        pieces = await self._cursor.read(stop, self._window.room)
+        count = sum(len(piece.data) for piece in pieces if isinstance(piece, Chunk))
         if count:
-            self._window.sent(self._at, count)
-        return self._form.output(batch.pieces)
+            self._window.sent(self._cursor.at, count)
+        return self._form.output(pieces)
 
     async def _wait_for_room(self) -> None:
         self._acknowledged = trio.Event()
