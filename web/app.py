@@ -49,7 +49,7 @@ _DETAILS = {
 
 
 def create_app(
-    supervisor: Supervisor, settings: WebSettings, auth: Auth, shutdown: trio.Event | None = None
+    supervisor: Supervisor, settings: WebSettings, auth: Auth, shutdown: trio.Event
 ) -> QuartTrio:
     """The ASGI application for `fence.serve_web`; streams end when `shutdown` is set."""
     app = QuartTrio("runwire", static_folder=None)
@@ -59,7 +59,7 @@ def create_app(
     app.config["RESPONSE_TIMEOUT"] = None
     app.url_map.merge_slashes = False
     door = _Door(supervisor, settings, auth)
-    streams = Streams(supervisor, settings, auth, shutdown or trio.Event())
+    streams = Streams(supervisor, settings, auth, shutdown)
     app.add_websocket("/runs/<run_id>/stream", "stream", streams.one)
     app.add_websocket("/runs", "stream by query", streams.one)
     app.add_websocket("/events", "events", streams.all)

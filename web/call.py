@@ -84,7 +84,7 @@ class Call:
 
 
 def check_run_id(text: str) -> str:
-    """`text`, if a run can have it as its id. Raises NoSuchRun."""
+    """`text`, if a run can have this id. Raises NoSuchRun."""
     if not is_run_id(text):
         raise NoSuchRun("there is no such run: no run can have this id")
     return text

@@ -6,11 +6,14 @@ replaces them.
 
 from __future__ import annotations
 
+import http.client
 import logging
 import math
+import time
+import urllib.error
+import urllib.request
 from typing import NoReturn
 
-import httpx
 import trio
 from msgspec import Struct
 
@@ -19,8 +22,7 @@ from supervisor.pulse import Pulse
 from web.keys import MAX_SET, Key, read_set
 
 _log = logging.getLogger("runwire.auth")
-# What is not compressed cannot grow beyond its bound before it is looked at.
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
+_HEADERS = {"Accept": "application/json", "User-Agent": "runwire"}
 
 
 class Pace(Struct, frozen=True, kw_only=True):
@@ -75,9 +77,10 @@ class KeyUrl:
         self._begun_at = trio.current_time()
         try:
             with trio.fail_after(self._pace.patience_s):
-                content = await self._download()
-            found = await trio.to_thread.run_sync(read_public_set, content)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, trio.TooSlowError, BadValue) as error:
+                found = await trio.to_thread.run_sync(
+                    fetch, self._url, self._pace.patience_s, abandon_on_cancel=True
+                )
+        except (OSError, http.client.HTTPException, trio.TooSlowError, BadValue) as error:
             self._tell(_why(error))
             return False
         else:
@@ -87,20 +90,6 @@ class KeyUrl:
         finally:
             self._fetching = False
             self._fetched.fire()
-
-    async def _download(self) -> bytes:
-        async with (
-            httpx.AsyncClient(timeout=None) as client,  # noqa: S113 - bounded as a whole instead
-            client.stream("GET", self._url, headers=_HEADERS) as response,
-        ):
-            if response.status_code != httpx.codes.OK:
-                raise BadValue(f"the answer is {response.status_code}")
-            content = b""
-            async for piece in response.aiter_bytes():
-                content += piece
-                if len(content) > MAX_SET:
-                    raise BadValue("the answer is too large for a key set")
-            return content
 
     def _tell(self, trouble: str | None) -> None:
         """Log how it went, if that is news."""
@@ -118,6 +107,34 @@ class KeyUrl:
             )
 
 
+def fetch(url: str, patience_s: float) -> tuple[Key, ...]:
+    """The public signature keys at an http or https URL. Blocks.
+
+    Raises OSError or HTTPException if nothing can be had there, BadValue if it is no usable set.
+    """
+    request = urllib.request.Request(url, headers=_HEADERS)  # noqa: S310 - [auth] allows no other
+    give_up_at = time.monotonic() + patience_s
+    content = b""
+    with _OPENER.open(request, timeout=patience_s) as response:
+        while piece := response.read1(MAX_SET):
+            content += piece
+            if len(content) > MAX_SET:
+                raise BadValue("the answer is too large for a key set")
+            if time.monotonic() > give_up_at:
+                raise TimeoutError
+    return read_public_set(content)
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Keys come from where the configuration says, and from nowhere else."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+_OPENER = urllib.request.build_opener(_NoRedirects)
+
+
 def read_public_set(content: bytes) -> tuple[Key, ...]:
     """The public signature keys of a set. Raises BadValue if there is none that can be used."""
     found = read_set(content, secrets=False)
@@ -128,9 +145,12 @@ def read_public_set(content: bytes) -> tuple[Key, ...]:
 
 def _why(error: Exception) -> str:
     match error:
+        case urllib.error.HTTPError():
+            error.close()
+            return f"the answer is {error.code}"
         case BadValue():
             return error.message
-        case trio.TooSlowError():
+        case trio.TooSlowError() | TimeoutError():
             return "there is no answer in time"
         case _:
             return str(error) or type(error).__name__

@@ -25,7 +25,7 @@ from jwt import PyJWK, PyJWTError
 from jwt.algorithms import HMACAlgorithm
 from msgspec import Struct
 
-from supervisor.authtable import SECRET_ALGORITHMS, AuthSettings, KeyFile
+from supervisor.authtable import ALGORITHMS, SECRET_ALGORITHMS, AuthSettings, KeyFile
 from supervisor.errors import BadValue, ConfigError
 from supervisor.tokenkey import ALGORITHM as OWN_ALGORITHM
 from supervisor.tokenkey import TokenKey
@@ -175,10 +175,10 @@ def _read_entry(entry: dict[str, Any], *, secrets: bool) -> Key:
         raise BadValue("is a secret that everybody can read")
     if kind != "oct" and "d" in entry:
         raise BadValue("is a private key")
-    if not (kid is None or isinstance(kid, str)) or not (
-        algorithm is None or isinstance(algorithm, str)
-    ):
-        raise BadValue("has a kid or alg that is not a string")
+    if not (kid is None or isinstance(kid, str)):
+        raise BadValue("has a kid that is not a string")
+    if algorithm is not None and algorithm not in ALGORITHMS:
+        raise BadValue(f"is for another algorithm than {', '.join(ALGORITHMS)}")
     try:
         material = PyJWK(entry).key
     except (PyJWTError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:

@@ -27,7 +27,7 @@ from web.keys import Key, candidates
 MAX_TOKEN = 16 * KIB
 _MAX_NAME = 256
 _LAST_DATE = 253402300799  # the end of year 9999, the last that a datetime has
-_PARTS = 3
+_FORM = re.compile(r"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 _NO_NAME = "unnamed"
 _PLACE = re.compile(r"missing required field `(?P<missing>\w+)`$|at `\$\.(?P<wrong>\w+)")
 
@@ -70,11 +70,11 @@ def read_header(token: str) -> Header:
     """The header of a token, which anybody may have written. Raises Unauthenticated."""
     if len(token) > MAX_TOKEN:
         raise Unauthenticated(f"the token is longer than {MAX_TOKEN // KIB} KiB")
-    parts = token.split(".")
-    if not token.isascii() or len(parts) != _PARTS:
+    form = _FORM.fullmatch(token)
+    if form is None:
         raise Unauthenticated("the token is not valid")
     try:
-        raw = base64.b64decode(parts[0] + "=" * (-len(parts[0]) % 4), altchars=b"-_", validate=True)
+        raw = base64.urlsafe_b64decode(form[1] + "=" * (-len(form[1]) % 4))
         header = msgspec.json.decode(raw, type=Header)
     except (binascii.Error, UnicodeDecodeError, msgspec.MsgspecError, RecursionError) as error:
         raise Unauthenticated("the token is not valid") from error

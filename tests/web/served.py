@@ -129,7 +129,7 @@ async def running_site(
                 limits=Limits(max_running),
             ) as supervisor,
         ):
-            app = create_app(supervisor, settings, auth)
+            app = create_app(supervisor, settings, auth, shutdown)
             await nursery.start(serve_web, app, [*sockets, open_unix(path)], limits, shutdown)
             async with httpx.AsyncClient(
                 base_url=f"http://127.0.0.1:{port}{base_path}",
