@@ -65,7 +65,7 @@ def choose_subprotocol(offered: Sequence[str]) -> str | None:
     return next((name for name in offered if name in SUBPROTOCOLS), None)
 
 
-class Session:
+class Conversation:
     """A WebSocket that was let in; made once the handshake is allowed, ended by `closing`."""
 
     def __init__(
