@@ -11,7 +11,7 @@ import httpx
 import trio
 
 from supervisor.bind import Bind
-from supervisor.config import WebLimits, WebSettings, read_settings
+from supervisor.config import WebSettings, load, read_settings
 from supervisor.errors import RunEnded
 from supervisor.executors.local import LocalExecutor
 from supervisor.journal import open_journal
@@ -27,7 +27,6 @@ from web.fence import serve_web
 from web.listen import open_tcp, open_unix
 
 TOKEN = "t" * 32
-LIMITS = WebLimits()
 UNENDED = RunQuery(status=(Status.QUEUED, Status.RUNNING), limit=1000)
 JOBS = """
 [jobs.hello]
@@ -96,23 +95,18 @@ async def running_site(
     tmp_path: Path,
     *,
     auth: Auth | None = None,
-    limits: WebLimits = LIMITS,
-    base_path: str = "",
-    hosts: tuple[str, ...] = (),
     max_running: int = 8,
+    jobs: Path | None = None,
+    **web: Any,
 ) -> AsyncIterator[Site]:
-    jobs = read_settings(JOBS, None, environ={"RUNWIRE_STATE_DIR": str(tmp_path)}).jobs
+    """A server with `web` in its `[web]`, and the jobs of the file `jobs` or of JOBS."""
+    environ = {"RUNWIRE_STATE_DIR": str(tmp_path)}
+    read = load(jobs, environ=environ) if jobs else read_settings(JOBS, None, environ=environ)
     auth = auth or make_auth({"WS_AUTH_TOKEN": TOKEN}, dev=False)
     path = tmp_path / "runwire.sock"
     sockets = open_tcp(Bind("127.0.0.1", 0))
     port = sockets[0].getsockname()[1]
-    settings = WebSettings(
-        bind=Bind("127.0.0.1", port),
-        socket=path,
-        base_path=base_path,
-        hosts=hosts,
-        limits=limits,
-    )
+    settings = WebSettings(bind=Bind("127.0.0.1", port), socket=path, **web)
     shutdown = trio.Event()
     with (
         open_state_dir(tmp_path / "state") as state,
@@ -125,14 +119,16 @@ async def running_site(
                 journal=journal,
                 executor=LocalExecutor(launcher, instance=state.instance, drain_s=1.0),
                 state=state,
-                jobs=Jobs(jobs, str(tmp_path)),
+                jobs=Jobs(read.jobs, str(tmp_path)),
                 limits=Limits(max_running),
             ) as supervisor,
         ):
             app = create_app(supervisor, settings, auth, shutdown)
-            await nursery.start(serve_web, app, [*sockets, open_unix(path)], limits, shutdown)
+            await nursery.start(
+                serve_web, app, [*sockets, open_unix(path)], settings.limits, shutdown
+            )
             async with httpx.AsyncClient(
-                base_url=f"http://127.0.0.1:{port}{base_path}",
+                base_url=f"http://127.0.0.1:{port}{settings.base_path}",
                 headers={"Authorization": f"Bearer {TOKEN}"},
                 timeout=20,
             ) as http:
