@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from quart import Response
 
 from supervisor.wire import TicketRequest, TokenList, TokenRequest
@@ -19,14 +19,12 @@ class RevokeQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """The query of `DELETE /tokens/{jti}`."""
 
     until: Annotated[
-        int | None,
+        Annotated[int, Meta(ge=0, le=_LAST_DATE)] | UnsetType,
         Meta(
-            ge=0,
-            le=_LAST_DATE,
             description="The `exp` of a token that another issuer made, which this server cannot "
             "know: that long it is remembered.",
         ),
-    ] = None
+    ] = UNSET
 
 
 async def create(call: Call) -> Response:
@@ -43,7 +41,7 @@ async def list_tokens(call: Call) -> Response:
 async def revoke(call: Call, jti: str) -> Response:
     """Ends a token and every stream that was opened with it; harmless to ask again."""
     query = call.query(RevokeQuery)
-    until = None if query.until is None else datetime.fromtimestamp(query.until, UTC)
+    until = None if query.until is UNSET else datetime.fromtimestamp(query.until, UTC)
     await call.auth.tokens.revoke(jti, call.claims, until=until)
     return no_body(HTTPStatus.NO_CONTENT)
 
