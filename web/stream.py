@@ -40,7 +40,7 @@ async def stream_run(
         from_=query.from_, streams=query.streams or None, window=query.window, seq=query.seq
     )
     if not conversation.authenticated:
-        hello = await conversation.wait_hello()
+        hello = await conversation.wait_hello(stream_of=run_id)
     run = await supervisor.get(run_id)
 
     def admits(claims: Claims) -> None:
