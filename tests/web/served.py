@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import trio
 
+from supervisor.authtable import AuthSettings
 from supervisor.bind import Bind
 from supervisor.config import WebSettings, load, read_settings
 from supervisor.errors import RunEnded
@@ -20,13 +21,20 @@ from supervisor.model import SYSTEM, RunQuery, Status
 from supervisor.queue import Limits
 from supervisor.service import Jobs, Supervisor, open_supervisor
 from supervisor.statedir import open_state_dir
+from supervisor.tokenkey import open_token_key
+from supervisor.tokens import Tokens, open_tokens
 from supervisor.wire import CancelRequest
 from web.app import create_app
 from web.auth import Auth, make_auth
+from web.bearer import open_bearer
 from web.fence import serve_web
+from web.jwks import Pace
+from web.keys import Key
 from web.listen import open_tcp, open_unix
 
 TOKEN = "t" * 32
+NO_KEYS = AuthSettings()
+QUICK = Pace(apart_s=0)
 UNENDED = RunQuery(status=(Status.QUEUED, Status.RUNNING), limit=1000)
 JOBS = """
 [jobs.hello]
@@ -44,8 +52,11 @@ stop = { grace = "5s" }
 class Site:
     """A running server and a client of it that may do everything."""
 
-    def __init__(self, supervisor: Supervisor, http: httpx.AsyncClient, socket: Path) -> None:
+    def __init__(
+        self, supervisor: Supervisor, tokens: Tokens, http: httpx.AsyncClient, socket: Path
+    ) -> None:
         self.supervisor = supervisor
+        self.tokens = tokens
         self.http = http
         self.socket = socket
 
@@ -97,6 +108,8 @@ async def running_site(
     auth: Auth | None = None,
     max_running: int = 8,
     jobs: Path | None = None,
+    auth_settings: AuthSettings = NO_KEYS,
+    keys: Sequence[Key] = (),
     **web: Any,
 ) -> AsyncIterator[Site]:
     """A server with `web` in its `[web]`, and the jobs of the file `jobs` or of JOBS."""
@@ -114,6 +127,8 @@ async def running_site(
     ):
         async with (
             open_journal(state.journal) as journal,
+            open_tokens(journal, open_token_key(state.token_key)) as tokens,
+            open_bearer(auth_settings, keys, tokens, pace=QUICK) as bearer,
             trio.open_nursery() as nursery,
             open_supervisor(
                 journal=journal,
@@ -123,7 +138,7 @@ async def running_site(
                 limits=Limits(max_running),
             ) as supervisor,
         ):
-            app = create_app(supervisor, settings, auth, shutdown)
+            app = create_app(supervisor, settings, auth.with_bearer(bearer), shutdown)
             await nursery.start(
                 serve_web, app, [*sockets, open_unix(path)], settings.limits, shutdown
             )
@@ -132,7 +147,7 @@ async def running_site(
                 headers={"Authorization": f"Bearer {TOKEN}"},
                 timeout=20,
             ) as http:
-                yield Site(supervisor, http, path)
+                yield Site(supervisor, tokens, http, path)
             shutdown.set()
             for run in (await supervisor.list_runs(UNENDED)).runs:
                 with suppress(RunEnded):
