@@ -11,7 +11,6 @@ is none of Runwire's.
 from __future__ import annotations
 
 import http.client
-import re
 import socket
 import time
 from collections.abc import Iterator
@@ -22,10 +21,10 @@ import msgspec
 from msgspec import Struct
 
 from supervisor.address import Address, target
+from supervisor.checks import is_run_id
 from supervisor.errors import Denied, NoSuchJob, NoSuchRun, ProtocolError, ServerUnreachable
 from supervisor.refusal import refusal
 from supervisor.wire import (
-    RUN_ID_PATTERN,
     CancelRequest,
     EventList,
     JobList,
@@ -141,7 +140,7 @@ class Client:
 
     def job(self, name: str) -> Reply[JobView]:
         """One job."""
-        if not re.fullmatch(RUN_ID_PATTERN, name):  # names are as ids are
+        if not is_run_id(name):  # names are as ids are
             raise NoSuchJob(f"there is no job {name!r}: no job can have such a name")
         return self._get(f"/jobs/{name}", JobView)
 
@@ -197,7 +196,7 @@ class Client:
 
 def run_path(run_id: str, below: str = "") -> str:
     """The path of a run. Raises NoSuchRun for what cannot be an id: it could be another path."""
-    if not re.fullmatch(RUN_ID_PATTERN, run_id):
+    if not is_run_id(run_id):
         raise NoSuchRun(f"there is no run {run_id!r}: no run can have such an id")
     return f"/runs/{run_id}{below}"
 
