@@ -76,7 +76,7 @@ def read_auth(table: Table, base: Path) -> AuthSettings:
         query_token=table.flag("query_token", default=True),
     )
     if (files or urls) and not auth.audience:
-        table.odd("without audience, tokens that were made for other services count here too")
+        table.odd("without audience, only tokens that name none (aud) count")
     table.close({"aud": "audience", "iss": "issuer", "jwks_url": "jwks", "key": "keys"})
     return auth
 
@@ -173,6 +173,7 @@ def _url(text: str) -> str:
     try:
         parts = urlsplit(text)
         fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        fine = fine and parts.username is None
     except ValueError:
         fine = None
     if not fine or not text.isascii() or not text.isprintable() or " " in text:

@@ -7,12 +7,28 @@ from collections.abc import Mapping, Sequence
 
 from supervisor.errors import BadValue
 from supervisor.units import KIB, parse_duration
+from supervisor.wire import RUN_ID_PATTERN
 
 MAX_TEXT = 64 * KIB  # bytes; the kernel takes 128 KiB for one argument (execve(2))
 PRIORITIES = range(-1000, 1001)
 MAX_TAGS = 32
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+=-]{0,63}", re.ASCII)
 _OWN_VARIABLES = ("RUNWIRE_URL", "RUNWIRE_TOKEN", "RUNWIRE_SOCKET", "RUNWIRE_STATE_DIR")
+
+
+def is_run_id(text: str) -> bool:
+    """Whether a run can have this id. It is part of file names, so nothing else will do."""
+    return re.fullmatch(RUN_ID_PATTERN, text) is not None
+
+
+def check_new_id(run_id: str) -> None:
+    """Raise BadValue if no run can have this id."""
+    if not is_run_id(run_id):
+        raise BadValue(
+            "must be 1 to 64 letters, digits, dots, dashes and underscores, "
+            "and begin with a letter or a digit",
+            field="id",
+        )
 
 
 def text_problem(value: str) -> str | None:

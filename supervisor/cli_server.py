@@ -12,6 +12,7 @@ from supervisor.cli_output import print_json, say
 from supervisor.config import load
 from supervisor.errors import ConfigError
 from supervisor.exitcodes import ExitCode
+from supervisor.missing import missing_here
 
 _DEFAULT_FILE = Path("jobs.toml")
 
@@ -44,7 +45,9 @@ def check(file: Path, *, as_json: bool) -> None:
     jobs = 0
     try:
         settings = load(file)
-        warnings, jobs = settings.warnings, len(settings.jobs)
+        missing = missing_here(settings.jobs.values())
+        warnings = (*settings.warnings, *(f"{file}: {line}" for line in missing))
+        jobs = len(settings.jobs)
     except ConfigError as exc:
         mistakes = exc.mistakes
     if as_json:
@@ -54,7 +57,7 @@ def check(file: Path, *, as_json: bool) -> None:
         for line in (*mistakes, *(f"warning: {warning}" for warning in warnings)):
             click.echo(line, err=True)
         if not mistakes:
-            click.echo(f"{file}: {jobs} jobs, no mistakes")
+            click.echo(f"{file}: {jobs} job{'' if jobs == 1 else 's'}, no mistakes")
     raise click.exceptions.Exit(ExitCode.CONFIG if mistakes else ExitCode.OK)
 
 

@@ -66,8 +66,8 @@ async def _serve(settings: Settings, auth: Auth, dev: bool) -> None:  # noqa: FB
         sockets.append(open_unix(settings.web.socket))
         signals = stack.enter_context(trio.open_signal_receiver(*_SIGNALS))
         async with _open_engine(settings, state) as supervisor, trio.open_nursery() as nursery:
-            app = create_app(supervisor, settings.web, auth)
             shutdown = trio.Event()
+            app = create_app(supervisor, settings.web, auth, shutdown)
             await nursery.start(serve_web, app, sockets, settings.web.limits, shutdown)
             for trouble in await supervisor.autostart():
                 _log.error("%s", trouble)

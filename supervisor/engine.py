@@ -73,6 +73,8 @@ class Engine:
         self.live: dict[str, LiveRun] = {}
         self.changed = Pulse()
         """Fires after every commit of any event."""
+        self.last_seq = 0
+        """The `seq` of the newest event that is on disk."""
         self._journal = journal
         self._executor = executor
         self._state = state
@@ -114,6 +116,7 @@ class Engine:
                     raise
                 continue
             if created.new:
+                self.last_seq = max(self.last_seq, created.event.seq)
                 self._wait(LiveRun(created.run, [created.event]))
                 self.changed.fire()
                 self._admit()
@@ -172,6 +175,7 @@ class Engine:
 
     async def recover(self) -> None:
         """Take up what the last server left: who waited waits again, who ran is looked for."""
+        self.last_seq = await self._journal.last_seq()
         for run in await self._journal.unfinished():
             events = await self._journal.events(run.id)
             live = self.live[run.id] = LiveRun(run, events)
@@ -290,7 +294,9 @@ class Engine:
         """Commit what was posted for this run, in order, until nothing is left."""
         while live.outbox:
             posting = live.outbox[0]
-            live.events.append(await self._commit(posting))
+            event = await self._commit(posting)
+            live.events.append(event)
+            self.last_seq = max(self.last_seq, event.seq)
             live.run = posting.run
             live.outbox.popleft()
             posting.committed.set()

@@ -16,6 +16,9 @@ RunwireError                     never raised directly
 ├── Denied                       the caller may not
 │   ├── Unauthenticated          no credentials, or bad ones
 │   └── Forbidden                good credentials without the needed scope (names it)
+├── TooSlow                      the client let time pass that it did not have
+│   ├── HelloTimeout             no hello came in time
+│   └── Stalled                  nothing that was sent was taken or acknowledged
 ├── Unavailable                  it would work at another time
 │   ├── ShuttingDown             no new work is taken
 │   └── StorageUnavailable       the journal or a log cannot be written (disk full, EIO, read-only)
@@ -139,6 +142,24 @@ class Forbidden(Denied):
         """`scope` is the missing one, such as `runs:cancel`."""
         super().__init__(message)
         self.scope = scope
+
+
+class TooSlow(RunwireError):
+    """The client let time pass that it did not have."""
+
+    code = "too_slow"
+
+
+class HelloTimeout(TooSlow):
+    """No hello came in time."""
+
+    code = "hello_timeout"
+
+
+class Stalled(TooSlow):
+    """Nothing that was sent was taken or acknowledged for too long."""
+
+    code = "stalled"
 
 
 class Unavailable(RunwireError):

@@ -60,7 +60,8 @@ class IndexFile:
         lowest = max(self.header().first, number - MAX_BACK)
         while number >= lowest and end > 0:
             low = max(lowest, number - BLOCK_RECORDS + 1)
-            for record in reversed(self._block(low)[: number - low + 1]):
+            block = self._block(low)[: number - low + 1]
+            for record in reversed(list(logindex.sound(block, offset))):
                 if record.start < end:
                     yield Span(record.start, end, record.stream, record.time_us)
                 end = min(end, record.start)

@@ -7,8 +7,8 @@ the process exits: "dispatched but never started" is then certain, not a guess.
 
 from __future__ import annotations
 
+import array
 import errno
-import json
 import os
 import socket
 import subprocess
@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import msgspec
 import trio
 from msgspec import Struct
 
@@ -31,7 +32,9 @@ _BETTER_WORDS = {
     errno.E2BIG: "its arguments and environment are larger than the system allows (E2BIG)",
     errno.ENOEXEC: 'it is not a program, and no "#!" line names one (ENOEXEC)',
 }
-REPORT_LIMIT = 4096
+_GONE = frozenset({errno.EPIPE, errno.ECONNRESET})
+PATIENCE_S = 10.0
+"""A launcher that has not answered by then is taken for dead. It usually takes a millisecond."""
 
 
 class LaunchRequest(Struct, frozen=True, kw_only=True):
@@ -40,6 +43,14 @@ class LaunchRequest(Struct, frozen=True, kw_only=True):
     argv: Sequence[str]
     env: Mapping[str, str]
     cwd: str
+
+
+class StartFailure(Struct, frozen=True):
+    """Why nothing was executed, as the new process reports it. `errno` is 0 for a bug."""
+
+    stage: str
+    errno: int
+    detail: str = ""
 
 
 class GatedProcess(Leader):
@@ -98,8 +109,10 @@ class GatedProcess(Leader):
 
     def start_failure(self, request: LaunchRequest) -> str | None:
         """Why the program could not be executed, in words; None if it was. Only after it exited."""
-        report = os.read(self._report, REPORT_LIMIT)
-        return _describe_failure(json.loads(report), request) if report else None
+        report = os.read(self._report, launcher_child.REPORT_LIMIT)
+        if not report:
+            return None
+        return _describe_failure(msgspec.json.decode(report, type=StartFailure), request)
 
     def __enter__(self) -> Self:
         """Close with `with`."""
@@ -117,20 +130,23 @@ class GatedProcess(Leader):
         os.close(self._pidfd)
 
 
-def _describe_failure(report: list[object], request: LaunchRequest) -> str:
-    stage, number, *rest = report
-    if rest:
-        return f"cannot start: {rest[0]}"
-    code = int(str(number))
-    why = f"{os.strerror(code)} ({errno.errorcode.get(code, code)})"
-    program = request.argv[0]
-    if stage == "cwd":
+def _describe_failure(failure: StartFailure, request: LaunchRequest) -> str:
+    code, program = failure.errno, request.argv[0]
+    if not code:
+        return f"cannot start: {failure.detail}"
+    why = _BETTER_WORDS.get(code, f"{os.strerror(code)} ({errno.errorcode.get(code, code)})")
+    if failure.stage == "cwd":
         return f'cannot enter the working directory "{request.cwd}": {why}'
+    if failure.stage == "interpreter":
+        what = f'the interpreter "{failure.detail}"' if failure.detail else "the loader"
+        return f'cannot execute "{program}": {what} that it needs is missing (ENOENT)'
     if code == errno.ENOENT and "/" not in program:
         return f'cannot find the program "{program}" in PATH {request.env.get("PATH", os.defpath)}'
-    if stage == "interpreter":
-        why = 'the interpreter that its "#!" line names is missing (ENOENT)'
-    return f'cannot execute "{program}": {_BETTER_WORDS.get(code, why)}'
+    return f'cannot execute "{program}": {why}'
+
+
+class _LauncherGone(Exception):
+    """The launcher process ended, or does not answer."""
 
 
 class Launcher:
@@ -148,67 +164,83 @@ class Launcher:
 
         Raises LaunchError if there can be no process: no descriptors, no memory, no launcher.
         """
-        with ExitStack() as undo:
+        body = _encode(request)
+        try:
             try:
-                gate_read, gate = _pipe(undo)
-                report, report_write = _pipe(undo)
-            except OSError as exc:
-                raise LaunchError(f"cannot make a pipe: {exc.strerror}") from exc
+                return await self._launch(body, stdio)
+            except _LauncherGone:
+                # Its own end is no reason for the run to fail. What it may have made on the way
+                # waits at a gate that has closed: each attempt has a gate of its own.
+                return await self._launch(body, stdio)
+        except _LauncherGone as exc:
+            raise LaunchError(f"the launcher process is gone: {exc}") from exc
+        except OSError as exc:
+            raise LaunchError(f"cannot create a process: {exc.strerror}") from exc
+
+    async def _launch(self, body: bytes, stdio: tuple[int, int, int]) -> GatedProcess:
+        with ExitStack() as theirs, ExitStack() as ours:
+            gate_read, gate = _pipe(theirs, ours)
+            report, report_write = _pipe(ours, theirs)
             # Whoever asks must get its answer, or the next one would read it: no cancel between.
             with trio.CancelScope(shield=True):
-                pid = await self._ask(request, (*stdio, gate_read, report_write))
+                pid = await self._ask(body, (*stdio, gate_read, report_write))
             try:
-                # The child is not reaped, so its pid is its own.
-                pidfd = os.pidfd_open(pid)
-            except OSError as exc:
-                os.close(gate)
+                child = _take_charge(pid, gate, report)
+            except OSError:
+                ours.close()
                 os.waitpid(pid, 0)  # noqa: ASYNC222 - its gate has closed: it exits at once
-                raise LaunchError(f"cannot open a pidfd: {exc.strerror}") from exc
-            undo.pop_all()
-            os.close(gate_read)
-            os.close(report_write)
-            return GatedProcess(procfs.identify(pid), pidfd, gate, report)
+                raise
+            ours.pop_all()
+            return child
 
-    async def _ask(self, request: LaunchRequest, fds: tuple[int, ...]) -> int:
-        body = json.dumps({"argv": request.argv, "env": request.env, "cwd": request.cwd}).encode()
-        head = launcher_child.LENGTH.pack(len(body))
+    async def _ask(self, body: bytes, fds: tuple[int, ...]) -> int:
+        """The pid of the process made with `fds`. Raises OSError if there is none."""
         async with self._turn:
             channel = self._connect()
-            try:
-                await _send_fds(channel, head, fds)
-                await _send_all(channel, body)
-                answer = await channel.recv(launcher_child.LENGTH.size)
-            except OSError as exc:
-                self.close()
-                raise LaunchError(f"the launcher process is gone: {exc.strerror}") from exc
+            answer = b""
+            with trio.move_on_after(PATIENCE_S) as patience:
+                try:
+                    await _send(channel, body, fds)
+                    answer = await channel.recv(launcher_child.LENGTH.size)
+                except OSError as exc:
+                    if exc.errno not in _GONE:
+                        self.close()  # Half a request is in the channel.
+                        raise
             if not answer:
                 self.close()
-                raise LaunchError("the launcher process ended unexpectedly")
+                silent = f"it did not answer for {PATIENCE_S:g} s"
+                raise _LauncherGone(silent if patience.cancelled_caught else "it ended")
         result: int = launcher_child.LENGTH.unpack(answer)[0]
         if result < 0:
-            raise LaunchError(f"cannot create a process: {os.strerror(-result)}")
+            raise OSError(-result, os.strerror(-result))
         return result
 
     def _connect(self) -> trio.socket.SocketType:
         if self._channel is None:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
             with theirs:
-                program = str(Path(launcher_child.__file__))
-                limit = "" if self._open_files is None else str(self._open_files)
                 try:
-                    self._process = subprocess.Popen(
-                        [sys.executable, "-I", "-S", "-E", program, str(theirs.fileno()), limit],
-                        pass_fds=(theirs.fileno(),),
-                        stdin=subprocess.DEVNULL,
-                        # A Ctrl-C in the server's terminal is for the server alone.
-                        start_new_session=True,
-                    )
-                except OSError as exc:
+                    self._process = self._start(theirs.fileno())
+                except OSError:
                     ours.close()
-                    raise LaunchError(f"cannot start the launcher: {exc.strerror}") from exc
+                    raise
             ours.setblocking(False)  # noqa: FBT003 - the standard library's form
             self._channel = trio.socket.from_stdlib_socket(ours)
         return self._channel
+
+    def _start(self, channel: int) -> subprocess.Popen[bytes]:
+        limit = "" if self._open_files is None else str(self._open_files)
+        program = str(Path(launcher_child.__file__))
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-E", program, str(channel), limit],
+            pass_fds=(channel,),
+            stdin=subprocess.DEVNULL,
+            # A Ctrl-C in the server's terminal is for the server alone.
+            start_new_session=True,
+            # What waits at a gate shows the launcher's environment. If this server is itself part
+            # of a run, it must not be taken for that run's.
+            env={name: text for name, text in os.environ.items() if name[:8] != "RUNWIRE_"},
+        )
 
     def close(self) -> None:
         """End the launcher process. Processes it made are not touched."""
@@ -221,24 +253,49 @@ class Launcher:
             self._process = None
 
 
-def _pipe(undo: ExitStack) -> tuple[int, int]:
+def _encode(request: LaunchRequest) -> bytes:
+    """As `launcher_child` reads it: a character a byte, so no locale can change any of them."""
+    try:
+        return msgspec.json.encode(
+            {
+                "argv": [_as_bytes(part) for part in request.argv],
+                "env": {_as_bytes(name): _as_bytes(text) for name, text in request.env.items()},
+                "cwd": _as_bytes(request.cwd),
+            }
+        )
+    except UnicodeEncodeError as exc:
+        raise LaunchError(f"its command or environment cannot be encoded: {exc.reason}") from exc
+
+
+def _as_bytes(text: str) -> str:
+    return os.fsencode(text).decode("latin-1")
+
+
+def _take_charge(pid: int, gate: int, report: int) -> GatedProcess:
+    """The child of ours that waits at `gate`. Raises OSError and takes nothing over."""
+    # It has not been reaped, so the pid is its own.
+    pidfd = os.pidfd_open(pid)
+    try:
+        return GatedProcess(procfs.identify(pid), pidfd, gate, report)
+    except OSError:
+        os.close(pidfd)
+        raise
+
+
+def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
+    """A pipe whose ends are closed by those who own them."""
     read, write = os.pipe2(os.O_CLOEXEC)
-    undo.callback(os.close, read)
-    undo.callback(os.close, write)
+    reader.callback(os.close, read)
+    writer.callback(os.close, write)
     return read, write
 
 
-async def _send_fds(channel: trio.socket.SocketType, head: bytes, fds: Sequence[int]) -> None:
-    rights = (
-        socket.SOL_SOCKET,
-        socket.SCM_RIGHTS,
-        b"".join(launcher_child.LENGTH.pack(fd) for fd in fds),
-    )
+async def _send(channel: trio.socket.SocketType, body: bytes, fds: Sequence[int]) -> None:
+    rights = array.array("i", fds).tobytes()
     # Four bytes either fit or do not: a partial send cannot happen here.
-    await channel.sendmsg([head], [rights])
-
-
-async def _send_all(channel: trio.socket.SocketType, data: bytes) -> None:
-    view = memoryview(data)
+    await channel.sendmsg(
+        [launcher_child.LENGTH.pack(len(body))], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
+    )
+    view = memoryview(body)
     while view:
         view = view[await channel.send(view) :]

@@ -12,15 +12,18 @@ New processes are made with CLONE_PARENT (clone(2)): they are children of the se
 launcher, so the server waits for them and the launcher may die without taking anything along.
 
 Request: 4 bytes length (native order) carrying five descriptors (stdin, stdout, stderr, gate,
-report), then that many bytes of JSON: {"argv": [..], "env": {..}, "cwd": ".."}.
+report), then that many bytes of JSON: {"argv": [..], "env": {..}, "cwd": ".."}, where each
+character below 256 stands for the byte of that value.
 Reply: 4 bytes, the pid, or the errno below zero.
-Report, only if the start fails: JSON [stage, errno], stage being "cwd", "program" or "interpreter".
+Report, only if the start fails: JSON {"stage", "errno", "detail"}, stage being "cwd", "program" or
+"interpreter" (which `detail` then names). It has at most REPORT_LIMIT bytes.
 """
 
 from __future__ import annotations
 
 import array
 import ctypes
+import errno
 import gc
 import json
 import os
@@ -34,6 +37,7 @@ from typing import NoReturn
 
 LENGTH = struct.Struct("=i")
 DESCRIPTORS = 5
+REPORT_LIMIT = 4096
 NEVER_STARTED = 125
 """Exit status of a process whose gate closed. Nobody ever shows it: the run was not started."""
 
@@ -55,9 +59,10 @@ def main() -> None:
         if len(head) < LENGTH.size:
             return
         request = _read_exactly(channel, LENGTH.unpack(head)[0])
-        answer = clone()
+        # Too few: the kernel had no room for them in this process (recvmsg(2), MSG_CTRUNC).
+        answer = clone() if len(fds) == DESCRIPTORS else -errno.EMFILE
         if answer == 0:
-            _become(json.loads(request), fds)
+            _become(request, fds)
         for fd in fds:
             os.close(fd)
         channel.sendall(LENGTH.pack(answer))
@@ -93,50 +98,77 @@ def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
 
 
 def _read_exactly(channel: socket.socket, size: int) -> bytes:
-    data = b""
+    data = bytearray()
     while len(data) < size:
         part = channel.recv(size - len(data))
         if not part:
-            raise EOFError
+            sys.exit()  # The server fell in the middle of a request.
         data += part
-    return data
+    return bytes(data)
 
 
-def _become(request: dict[str, object], fds: list[int]) -> NoReturn:
+def _become(body: bytes, fds: list[int]) -> NoReturn:
     """Turn into the program, or report why not. Runs in the new process only."""
-    stdin, stdout, stderr, gate, report = fds
-    stage = "program"
     try:
-        os.setsid()
-        _restore_signals()
-        for number, fd in enumerate((stdin, stdout, stderr)):
-            os.dup2(fd, number)
-        if os.read(gate, 1) == b"":
-            os._exit(NEVER_STARTED)
-        stage = "cwd"
-        os.chdir(os.fsencode(str(request["cwd"])))
-        stage = "program"
-        argv = [os.fsencode(part) for part in request["argv"]]  # type: ignore[attr-defined]
-        env = {
-            os.fsencode(name): os.fsencode(value)
-            for name, value in request["env"].items()  # type: ignore[attr-defined]
-        }
-        try:
-            os.execvpe(argv[0], argv, env)
-        except FileNotFoundError:
-            # The file is there, so what is missing is the interpreter its first line names.
-            stage = "interpreter" if b"/" in argv[0] and os.access(argv[0], os.F_OK) else "program"
-            raise
-    except OSError as exc:
-        os.write(report, json.dumps([stage, exc.errno]).encode())
+        failure = _execute(body, fds)
     except BaseException as exc:  # noqa: BLE001 - it must not go on as a second launcher
-        os.write(report, json.dumps([stage, 0, repr(exc)]).encode())
+        failure = "program", 0, repr(exc)
+    stage, code, detail = failure
+    # Escaped, a character takes up to 12 bytes.
+    report = {"stage": stage, "errno": code, "detail": detail[: REPORT_LIMIT // 16]}
+    os.write(fds[4], json.dumps(report).encode())
     os._exit(NEVER_STARTED)
 
 
+def _execute(body: bytes, fds: list[int]) -> tuple[str, int, str]:
+    """Wait at the gate, then execute. Returns why it could not: stage, errno, detail."""
+    os.setsid()
+    _restore_signals()
+    for number, fd in enumerate(fds[:3]):
+        os.dup2(fd, number)
+    if os.read(fds[3], 1) == b"":
+        os._exit(NEVER_STARTED)
+    request = json.loads(body)
+    argv = [_to_bytes(part) for part in request["argv"]]
+    env = {_to_bytes(name): _to_bytes(text) for name, text in request["env"].items()}
+    try:
+        os.chdir(_to_bytes(request["cwd"]))
+    except OSError as exc:
+        return "cwd", exc.errno or 0, ""
+    try:
+        os.execvpe(argv[0], argv, env)
+    except FileNotFoundError as exc:
+        missing = _missing_interpreter(argv[0], env)
+        if missing is not None:
+            return "interpreter", errno.ENOENT, missing
+        return "program", exc.errno or 0, ""
+    except OSError as exc:
+        return "program", exc.errno or 0, ""
+
+
+def _to_bytes(text: str) -> bytes:
+    return text.encode("latin-1")
+
+
+def _missing_interpreter(program: bytes, env: dict[bytes, bytes]) -> str | None:
+    """What a program that is there needs and that is not there: execve(2) says ENOENT for both.
+
+    Empty if that is no interpreter named by a "#!" line, but what loads it.
+    """
+    places = [b""] if b"/" in program else env.get(b"PATH", os.defpath.encode()).split(b":")
+    for place in places:
+        path = os.path.join(place, program)  # noqa: PTH118 - bytes
+        if os.access(path, os.X_OK):
+            with open(path, "rb") as file:  # noqa: PTH123 - bytes
+                line = file.readline(256)
+            words = line[2:].split() if line.startswith(b"#!") else []
+            return words[0].decode("utf-8", "replace") if words else ""
+    return None
+
+
 def _restore_signals() -> None:
-    """Python ignores SIGPIPE and SIGXFSZ; a program expects the defaults (signal(7))."""
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    """All as a program expects them: Python ignores some, and whoever started us may have more."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

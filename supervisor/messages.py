@@ -126,7 +126,7 @@ def status_message(view: EventView, before: Status) -> StatusMessage:
     )
 
 
-def describe(event: Event) -> str:  # noqa: PLR0911 - one line a case
+def describe(event: Event) -> str:  # noqa: C901, PLR0911 - one line a case
     """The event in a few words for people."""
     match event:
         case Submitted():

@@ -103,7 +103,7 @@ def _from_text(param: Param, text: str) -> object:
         case ParamKind.INT if _INT_TEXT.fullmatch(text):
             return int(text)
         case ParamKind.FLOAT if _FLOAT_TEXT.fullmatch(text):
-            return float(text)
+            return int(text) if _INT_TEXT.fullmatch(text) else float(text)
         case _:
             return text
 

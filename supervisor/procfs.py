@@ -7,18 +7,20 @@ seen, so that none ever reaches a process that merely got the same number.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal as signals
 from collections.abc import Iterator
-from pathlib import Path
 
 import trio
 from msgspec import Struct
 
 from supervisor.clock import boot_id
 from supervisor.model import ProcessRef
+from supervisor.signals import signal_number
 
-_PROC = Path("/proc")
+_RETRY_S = 0.05
+_OUT_OF_DESCRIPTORS = frozenset({errno.EMFILE, errno.ENFILE})
 _STATE, _PPID, _PGRP, _SESSION, _START = 0, 1, 2, 3, 19
 """Positions in /proc/PID/stat counted after the command's closing parenthesis."""
 
@@ -36,18 +38,17 @@ class ProcessStat(Struct, frozen=True):
 
 
 def read_stat(pid: int) -> ProcessStat | None:
-    """The process, or None if there is none."""
-    try:
-        text = (_PROC / str(pid) / "stat").read_text("utf-8", "replace")
-    except (FileNotFoundError, ProcessLookupError):
+    """The process, or None if there is none. Raises OSError without a descriptor to look."""
+    text = _read(pid, "stat")
+    if text is None:
         return None
     # The command may itself contain spaces and parentheses; the last one closes it.
-    start, end = text.index("("), text.rindex(")")
+    start, end = text.index(b"("), text.rindex(b")")
     fields = text[end + 2 :].split()
     return ProcessStat(
         pid=pid,
-        command=text[start + 1 : end],
-        zombie=fields[_STATE] in "ZX",
+        command=text[start + 1 : end].decode("utf-8", "replace"),
+        zombie=fields[_STATE] in b"ZX",
         parent=int(fields[_PPID]),
         group=int(fields[_PGRP]),
         session=int(fields[_SESSION]),
@@ -63,20 +64,31 @@ def identify(pid: int) -> ProcessRef:
 
 
 def living() -> Iterator[ProcessStat]:
-    """Every process that has not ended."""
-    for name in os.listdir(_PROC):  # noqa: PTH208 - names are all that is needed
-        if name.isdigit():
-            stat = read_stat(int(name))
-            if stat is not None and not stat.zombie:
-                yield stat
+    """Every process that has not ended. Raises OSError without a descriptor to look."""
+    for pid in _pids():
+        stat = read_stat(pid)
+        if stat is not None and not stat.zombie:
+            yield stat
+
+
+def living_in(leader: int) -> Iterator[ProcessStat]:
+    """As `living`, but only the session and the group that have the number `leader`.
+
+    Much faster: to ask the kernel for two numbers takes a hundredth of reading /proc/PID/stat.
+    """
+    for pid in _pids():
+        try:
+            found = leader in {os.getsid(pid), os.getpgid(pid)}
+        except OSError:
+            continue
+        stat = read_stat(pid) if found else None
+        if stat is not None and not stat.zombie and leader in {stat.session, stat.group}:
+            yield stat
 
 
 def environment(pid: int) -> dict[bytes, bytes]:
     """The environment it was executed with; empty if it cannot be read or is gone."""
-    try:
-        block = (_PROC / str(pid) / "environ").read_bytes()
-    except OSError:
-        return {}
+    block = _read(pid, "environ") or b""
     pairs = (entry.partition(b"=") for entry in block.split(b"\0") if entry)
     return {name: value for name, _, value in pairs}
 
@@ -85,11 +97,16 @@ async def wait_ended(process: ProcessStat) -> None:
     """Return when that process has ended, reaped or not."""
     try:
         pidfd = os.pidfd_open(process.pid)
-    except OSError:
-        await trio.lowlevel.checkpoint()
+    except OSError as exc:
+        # Out of descriptors: nothing can be awaited, and whoever asks looks again.
+        await trio.sleep(0 if exc.errno == errno.ESRCH else _RETRY_S)
         return
     try:
-        await trio.lowlevel.wait_readable(pidfd)
+        now = read_stat(process.pid)
+        if now is not None and now.start_ticks == process.start_ticks:
+            await trio.lowlevel.wait_readable(pidfd)
+        else:
+            await trio.lowlevel.checkpoint()
     finally:
         os.close(pidfd)
 
@@ -104,9 +121,33 @@ def send_signal(process: ProcessStat, signal: str) -> bool:
         now = read_stat(process.pid)
         if now is None or now.start_ticks != process.start_ticks:
             return False
-        signals.pidfd_send_signal(pidfd, signals.Signals[f"SIG{signal}"])
+        signals.pidfd_send_signal(pidfd, signal_number(signal))
     except OSError:
         return False
     finally:
         os.close(pidfd)
     return True
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - names do
+
+
+def _read(pid: int, name: str) -> bytes | None:
+    """The whole file, or None if the process is gone or does not show it to us."""
+    try:
+        # Not by pathlib: it takes twice as long, and this is done for every process there is.
+        fd = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as exc:
+        if exc.errno in _OUT_OF_DESCRIPTORS:
+            raise
+        return None
+    try:
+        content = b""
+        while part := os.read(fd, 1 << 16):
+            content += part
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return content

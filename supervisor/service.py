@@ -10,8 +10,15 @@ from pathlib import Path
 import msgspec
 import trio
 
+from supervisor.checks import check_new_id
 from supervisor.engine import Engine
-from supervisor.errors import NoSuchJob, RunEnded, RunNotEnded, RunwireError, StorageUnavailable
+from supervisor.errors import (
+    NoSuchJob,
+    RunEnded,
+    RunNotEnded,
+    RunwireError,
+    StorageUnavailable,
+)
 from supervisor.executors import Executor
 from supervisor.journal import Journal
 from supervisor.logfile import remove_log
@@ -32,7 +39,13 @@ from supervisor.queue import Limits
 from supervisor.resolve import override_stop, resolve_request
 from supervisor.signals import parse_signal
 from supervisor.statedir import StateDir
-from supervisor.wire import CancelRequest, EventView, LogInfo, SignalRequest, SubmitRequest
+from supervisor.wire import (
+    CancelRequest,
+    EventView,
+    LogInfo,
+    SignalRequest,
+    SubmitRequest,
+)
 
 _CHECK_S = 2.0
 """A journal that takes longer than this to answer is not ready."""
@@ -59,6 +72,8 @@ class Supervisor:
         Raises BadRequest, BadValue or NoSuchJob for the request, RunIdTaken, ShuttingDown and
         StorageUnavailable.
         """
+        if request.id is not None:
+            check_new_id(request.id)
         spec = resolve_request(request, self._jobs.by_name, cwd=self._jobs.cwd)
         digest = hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
         return await self._engine.create(spec, by, run_id=request.id, digest=digest)
@@ -127,6 +142,16 @@ class Supervisor:
     async def events(self, run_id: str) -> Sequence[EventView]:
         """Everything that happened to the run, oldest first. Raises NoSuchRun."""
         return await self._journal.events(run_id)
+
+    async def history(self, run: Run) -> Sequence[EventView]:
+        """The run's events, oldest first; of a live run, a list that grows by itself."""
+        live = self._engine.live.get(run.id)
+        return live.events if live is not None else await self._journal.events(run.id)
+
+    @property
+    def last_seq(self) -> int:
+        """The `seq` of the newest event of all runs."""
+        return self._engine.last_seq
 
     async def events_since(self, seq: int, limit: int) -> Sequence[EventView]:
         """Events of all runs after `seq`, oldest first, at most `limit`."""

@@ -31,6 +31,7 @@ class Notes:
         self._toml = toml
         self._mistakes: list[tuple[int, str]] = []
         self._warnings: list[tuple[int, str]] = []
+        self.asked: dict[Path, None] = {}  # every key that somebody looked for
         for line, path, message in toml.faults:
             self._mistakes.append((line, self._text(line, path, message)))
 
@@ -112,6 +113,7 @@ class Table:
     def value(self, key: str) -> object | None:
         """The value of `key` whatever it is, None if it is absent."""
         self.known[key] = None
+        self._notes.asked[*self._path, key] = None
         return self._values.get(key)
 
     def parsed(self, key: str, parse: Callable[[object], T], default: T) -> T:
@@ -186,7 +188,7 @@ class Table:
             meant = others.get(key.lower().replace("-", "_"))
             guess = f'; did you mean "{meant}"?' if meant else did_you_mean(key, self.known)
             if not guess and len(self.known) <= _FEW:
-                guess = f"; it can be {' or '.join(self.known)}"
+                guess = f"; there is {', '.join(self.known)}"
             self.wrong(f"there is no such key{guess}", key)
 
 

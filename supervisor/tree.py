@@ -11,12 +11,17 @@ from __future__ import annotations
 import errno
 import os
 import signal as signals
+from contextlib import suppress
+
+import trio
 
 from supervisor import clock, procfs
 from supervisor.model import ProcessRef, StopStep
+from supervisor.signals import signal_number
 
 _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
-_NO_SIGNAL = 0
+_RETRY_S = 0.05
+"""How long to wait for a descriptor when all are taken."""
 
 
 class Leader:
@@ -28,23 +33,33 @@ class Leader:
         self._pidfd = pidfd
 
     def members(self) -> list[procfs.ProcessStat]:
-        """Every living process of its session or group, itself included."""
+        """Every living process of its session or group, itself included.
+
+        Raises OSError without a descriptor to look.
+        """
         return [
             process
-            for process in procfs.living()
-            if self.ref.pid in {process.session, process.group}
-            and process.start_ticks >= self.ref.start_ticks
+            for process in procfs.living_in(self.ref.pid)
+            if process.start_ticks >= self.ref.start_ticks
         ]
 
-    def group_is_empty(self) -> bool:
-        """Whether nobody is left in its group. Only meaningful once it has been reaped."""
-        return not self._signal_group(_NO_SIGNAL)
+    def anyone_left(self) -> bool:
+        """Whether there are members. Also True without a descriptor to look."""
+        try:
+            return bool(self.members())
+        except OSError:
+            return True
 
     def send_signal(self, signal: str) -> StopStep:
-        """Signal the whole tree (`signal` such as `TERM`) and tell who was there."""
+        """Signal the whole tree (`signal` such as `TERM`) and tell who was there.
+
+        Without a descriptor to look, those in groups of their own are missed, and none is named.
+        """
         at = clock.now().wall
-        seen = self.members()
-        sent = self._signal_group(signals.Signals[f"SIG{signal}"])
+        seen: list[procfs.ProcessStat] = []
+        with suppress(OSError):
+            seen = self.members()
+        sent = self._signal_group(signal_number(signal))
         for process in seen:
             if process.group != self.ref.pid:
                 sent = procfs.send_signal(process, signal) or sent
@@ -62,7 +77,14 @@ class Leader:
 
     async def wait_gone(self) -> None:
         """Return when no living process is left in its session or group."""
-        while rest := self.members():
+        while True:
+            try:
+                rest = self.members()
+            except OSError:
+                await trio.sleep(_RETRY_S)
+                continue
+            if not rest:
+                return
             await procfs.wait_ended(rest[0])
 
     def _signal_group(self, number: int) -> bool:

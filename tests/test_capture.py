@@ -5,8 +5,8 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -103,6 +103,23 @@ def streams_of(directory: Path) -> dict[Stream, bytes]:
     return found
 
 
+@contextmanager
+def started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A process whose stdout and stderr are pipes, killed in the end."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+async def wait_until(condition: Callable[[], object]) -> None:
+    """Return once it holds, looking every millisecond of Trio's clock for at most a minute."""
+    with trio.fail_after(60):
+        while not condition():  # noqa: ASYNC110 - nothing announces it
+            await trio.sleep(0.001)
+
+
 async def wait_size(log: LogWriter, size: int) -> None:
     """Return once the log has that many bytes."""
     while log.size < size:
@@ -116,7 +133,7 @@ async def test_two_streams_are_stored_byte_exact_and_apart(log: LogWriter, tmp_p
         block = b"".join(n.to_bytes(4, "little") for n in range(seed, seed + 16384))
         expected[stream] = b"".join(block[: len(block) - n % 7] for n in range(count))
     command = [sys.executable, "-c", RANDOM_ON_BOTH]
-    with subprocess.Popen(command, stdout=-1, stderr=-1) as child, trio.fail_after(60):
+    with started(command) as child, trio.fail_after(60):
         assert child.stdout
         assert child.stderr
         async with trio.open_nursery() as nursery:
@@ -157,9 +174,7 @@ async def test_a_flood_on_one_run_does_not_hold_up_another(
 ) -> None:
     """One line gets through while a neighbour never stops writing."""
     flood_log = LogWriter.create(tmp_path, "flood")
-    with ExitStack() as stack, trio.fail_after(30):
-        flood = stack.enter_context(subprocess.Popen(["yes"], stdout=subprocess.PIPE))
-        stack.callback(flood.kill)
+    with started(["yes"]) as flood, trio.fail_after(30):
         assert flood.stdout
         async with trio.open_nursery() as nursery:
             nursery.start_soon(capture, flood.stdout.fileno(), flood_log, OUT)
@@ -197,9 +212,7 @@ async def test_a_full_disk_makes_the_writer_wait_and_loses_nothing(
         nursery.start_soon(capture, pipe[0], log, ERR)
         os.write(pipe[1], b"abcdef")
         await wait_size(log, LIMIT)
-        with trio.fail_after(3600):
-            while log.trouble is None:
-                await trio.sleep(RETRY_S)
+        await wait_until(lambda: log.trouble)
         await trio.sleep(10 * RETRY_S)
         assert log.trouble
         assert log.size == LIMIT
@@ -215,11 +228,9 @@ async def test_a_killed_capture_leaves_every_byte_with_its_stream(
 ) -> None:
     """SIGKILL in the middle of it all; then the log is gone on with."""
     command = [sys.executable, "-c", CAPTURE_IT, str(tmp_path), LETTERS_FOR_EVER]
-    with subprocess.Popen(command) as capturing, trio.fail_after(30):
-        path = log_path(tmp_path, "r")
-        while not path.exists() or path.stat().st_size < after_bytes:
-            await trio.sleep(0.001)
-            assert capturing.poll() is None
+    path = log_path(tmp_path, "r")
+    with started(command) as capturing:
+        await wait_until(lambda: path.exists() and path.stat().st_size >= after_bytes)
         capturing.kill()
         assert await trio.to_thread.run_sync(capturing.wait) == -signal.SIGKILL
     size = path.stat().st_size
@@ -244,9 +255,7 @@ async def test_logs_that_were_written_are_synced_by_and_by(
         for now in (log, other):
             logs["other"] = other
             now.append(b"x", OUT)
-            with trio.fail_after(3600):
-                while now.dirty:
-                    await trio.sleep(1)
+            await wait_until(lambda: not log.dirty and not other.dirty)
         nursery.cancel_scope.cancel()
     other.close()
 
@@ -260,13 +269,10 @@ async def test_a_log_that_cannot_be_synced_is_tried_again(
     os.dup2(pipe[0], log._index_fd)  # a pipe cannot be synced
     async with trio.open_nursery() as nursery:
         nursery.start_soon(partial(keep_synced, [log], every_s=1))
-        with trio.fail_after(3600):
-            while log.trouble is None:
-                await trio.sleep(1)
-            assert log.trouble == "the log of run r cannot be synced: Invalid argument"
-            os.dup2(index, log._index_fd)
-            while log.dirty:
-                await trio.sleep(1)
+        await wait_until(lambda: log.trouble)
+        assert log.trouble == "the log of run r cannot be synced: Invalid argument"
+        os.dup2(index, log._index_fd)
+        await wait_until(lambda: not log.dirty)
         assert log.trouble is None
         nursery.cancel_scope.cancel()
     os.close(index)

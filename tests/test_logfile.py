@@ -1,6 +1,7 @@
 """Reading a log: any offset, any stream, while it grows, whatever became of it."""
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from supervisor import logindex
 from supervisor.errors import RangeNotSatisfiable, StateDirError, StorageUnavailable
-from supervisor.indexfile import BLOCK_RECORDS, MAX_BLOCKS
+from supervisor.indexfile import BLOCK_RECORDS, MAX_BACK, MAX_BLOCKS
 from supervisor.logfile import Chunk, Gap, GapReason, LogReader, Piece, index_path, log_path
 from supervisor.logindex import Header, Record
 from supervisor.logwriter import LogWriter
@@ -109,6 +110,35 @@ def test_reads_from_any_offset_in_steps_of_any_size_make_up_the_file(
                 byte for byte, of in zip(whole[cut:], streams[cut:], strict=True) if of == stream
             )
             assert joined(read_all_of(reader, stream, limit, cut)) == expected
+
+
+@given(chunks=writes, offset=st.integers(0, 2000), count=st.integers(1, 5))
+def test_what_a_stream_said_last_is_found_behind_the_other(
+    chunks: list[tuple[Stream, bytes, int]], offset: int, count: int
+) -> None:
+    """The bytes of that stream alone, before an offset that may lie inside a chunk."""
+    offset = min(offset, sum(len(data) for _, data, _ in chunks))
+    marked = [(stream, byte) for stream, data, _ in chunks for byte in data][:offset]
+    with TemporaryDirectory() as directory, LogReader.open(Path(directory), "r") as reader:
+        write(Path(directory), chunks).close()
+        for stream in Stream:
+            said = bytes(byte for of, byte in marked if of == stream)
+            assert reader.last_bytes(stream, offset, count) == said[-count:]
+
+
+def test_looking_back_has_its_bounds(tmp_path: Path) -> None:
+    """The floor, and a number of chunks of other streams that nobody would wait for."""
+    write(tmp_path, [(ERR, b"e", 0), *[(OUT, b"o", 2000)] * (MAX_BACK - 1)]).close()
+    with LogReader.open(tmp_path, "r") as reader:
+        assert reader.last_bytes(ERR, MAX_BACK, 3) == b"e"
+        assert reader.last_bytes(OUT, 5, 10) == b"oooo"
+    write(tmp_path, [(OUT, b"o", 2000)] * 2).close()
+    with LogReader.open(tmp_path, "r") as reader:
+        assert reader.last_bytes(ERR, reader.size, 3) == b""
+    set_header(tmp_path, Header(floor=3, first=3))
+    with LogReader.open(tmp_path, "r") as reader:
+        assert reader.last_bytes(OUT, 5, 10) == b"oo"
+        assert reader.last_bytes(OUT, 2, 10) == b""
 
 
 @given(chunks=writes)
@@ -289,11 +319,17 @@ def test_a_range_that_was_not_kept_is_one_gap_whatever_its_length(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda raw: b"", lambda raw: bytes(len(raw)), lambda raw: raw[:100] + b"\xff" * 60]
+    "damage",
+    [
+        lambda raw: raw[:0],
+        lambda raw: bytes(len(raw)),
+        lambda raw: raw[:100] + b"\xff" * 60,
+        lambda raw: raw[:9000] + bytes(8192) + raw[17192:],
+    ],
+    ids=["lost", "zeroed", "scribbled", "holed"],
 )
-def test_a_damaged_index_costs_no_byte(tmp_path: Path, damage: object) -> None:
+def test_a_damaged_index_costs_no_byte(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     """Lost, zeroed or scribbled over: the bytes are all read, whoever they are said to be from."""
-    assert callable(damage)
     whole = many(tmp_path)
     path = index_path(tmp_path, "r")
     path.write_bytes(damage(path.read_bytes()))
@@ -333,12 +369,12 @@ def test_a_log_that_cannot_be_opened_is_storage_trouble(tmp_path: Path) -> None:
     """Not the same as one that is not there yet."""
     log_path(tmp_path, "r").symlink_to(log_path(tmp_path, "r"))
     reader = LogReader.open(tmp_path, "r")
-    with pytest.raises(StorageUnavailable, match="r.log cannot be read"):
+    with pytest.raises(StorageUnavailable, match=r"r\.log cannot be read"):
         reader.read(0, 10)
 
 
 @pytest.mark.parametrize(
-    "offset, expected", [(0, 0), (2, 0), (4, 4), (5, 4), (8, 4), (9, 9), (12, 9), (13, 9)]
+    ("offset", "expected"), [(0, 0), (2, 0), (4, 4), (5, 4), (8, 4), (9, 9), (12, 9), (13, 9)]
 )
 def test_the_line_of_an_offset_is_found(tmp_path: Path, offset: int, expected: int) -> None:
     """The start of the line that the offset is in; itself if a line starts there."""

@@ -1,6 +1,7 @@
 """The index's arithmetic: bytes to records and back, what to write, what to believe."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -39,7 +40,9 @@ def test_a_header_lost_in_a_power_cut_is_a_fresh_one(raw: bytes) -> None:
     assert logindex.parse_header(raw) == Header(floor=0, first=0)
 
 
-@pytest.mark.parametrize("at, new", [(0, b"X"), (8, b"\0\2"), (10, b"\0\x80"), (12, b"\0\0\0\1")])
+@pytest.mark.parametrize(
+    ("at", "new"), [(0, b"X"), (8, b"\0\2"), (10, b"\0\x80"), (12, b"\0\0\0\1")]
+)
 def test_an_index_that_is_none_or_of_another_format_is_refused(at: int, new: bytes) -> None:
     """Wrong magic, another version or header size, and an unknown flag are not guessed at."""
     raw = bytearray(logindex.pack_header(Header()))
@@ -63,14 +66,11 @@ def test_records_read_back_as_they_were_packed(records: list[Record], torn: byte
 
 def test_the_format_is_as_documented_byte_by_byte() -> None:
     """docs/log-format.md shows these very bytes."""
+    shown = Path(__file__).parents[1].joinpath("docs/log-format.md").read_text().split("```")[1]
     header = logindex.pack_header(Header(floor=4096, first=2))
-    assert header.hex(" ", 8) == (
-        "5257494e4445580a 0001004000000000 0000000000001000 0000000000000002 " + "0" * 16 + " "
-        "0000000000000000 0000000000000000 0000000000000000"
-    )
     record = logindex.pack_record(Record(0x0F, ERR, 0x0660EDB24E89F4))
-    assert record.hex(" ", 8) == "020000000000000f 000660edb24e89f4"
-    assert logindex.position(2) == 96
+    assert bytes.fromhex(shown) == header + record
+    assert logindex.position(2) == 64 + 16 * 2
 
 
 def test_a_chunk_of_another_stream_gets_a_record_of_its_own() -> None:
@@ -79,7 +79,7 @@ def test_a_chunk_of_another_stream_gets_a_record_of_its_own() -> None:
     assert logindex.slot(Record(0, OUT, 5), 1, Record(3, ERR, 5)) == 1
 
 
-@pytest.mark.parametrize("later_us, expected", [(0, None), (999, None), (1000, 4), (-1, 4)])
+@pytest.mark.parametrize(("later_us", "expected"), [(0, None), (999, None), (1000, 4), (-1, 4)])
 def test_one_stream_shares_a_record_for_a_millisecond(later_us: int, expected: int | None) -> None:
     """After that, or if the clock went back, the chunk gets a record with its own time."""
     last = Record(10, OUT, 5000)

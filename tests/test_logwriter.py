@@ -59,6 +59,16 @@ def mounted(where: Path, options: str) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(where)], check=True)
 
 
+def fill_up(path: Path) -> None:
+    """Write a file until the disk is full."""
+    with path.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError as exc:
+            assert exc.errno == errno.ENOSPC  # noqa: PT017 - the disk has to be full
+
+
 def fill(log: LogWriter, left: int) -> None:
     """Write until only `left` bytes of room are there."""
     log.append(bytes(LIMIT - left), OUT)
@@ -288,10 +298,7 @@ def test_a_full_disk_is_waited_out(tmp_path: Path) -> None:
     with mounted(tmp_path, "size=64k"):
         log = LogWriter.create(tmp_path, "r")
         filler = tmp_path / "filler"
-        with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), filler.open("wb") as file:
-            while True:
-                file.write(bytes(4096))
-                file.flush()
+        fill_up(filler)
         read_end, write_end = os.pipe()
         os.write(write_end, b"abc")
         with pytest.raises(StorageUnavailable, match="No space left"):

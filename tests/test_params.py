@@ -85,6 +85,7 @@ def test_a_value_may_be_typed_or_the_text_a_command_line_has(
         (SHARD, "\u0665", 'must be a whole number from 1 to 8, not "\u0665"'),
         pytest.param(SHARD, "9" * 5000, "must be a whole number from 1 to 8, not", id="long"),
         (Param(type=ParamKind.INT), 2**63, "must be a whole number, not 9223372036854775808"),
+        (RATIO, "-1", "must be a number of at least 0, not -1"),
         (RATIO, -1, "must be a number of at least 0, not -1"),
         (RATIO, "nan", 'must be a number of at least 0, not "nan"'),
         (RATIO, "1e999", "must be a number of at least 0, not Infinity"),

@@ -6,7 +6,7 @@ import pytest
 
 from supervisor.suggest import did_you_mean, nearest
 
-KEYS = ("command", "concurrency", "cwd", "timeout", "max_running")
+KEYS = ("command", "concurrency", "cwd", "shell", "timeout", "max_running")
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,12 @@ KEYS = ("command", "concurrency", "cwd", "timeout", "max_running")
         ("Timeout", "timeout"),
         ("max-running", "max_running"),
         ("concurency", "concurrency"),
+        ("conc", "concurrency"),
+        ("commandline", "command"),
+        ("timeout_after", "timeout"),
         ("colour", None),
+        ("schedule", None),
+        ("co", None),
         ("", None),
     ],
 )

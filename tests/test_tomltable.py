@@ -76,10 +76,7 @@ def test_what_is_absent_has_its_default() -> None:
         ("label = 1", 'key label: there is no such key; did you mean "name"?'),
         (
             "zzz = 1",
-            (
-                "key zzz: there is no such key; it can be name or on or count or many or items "
-                "or wait or inner"
-            ),
+            ("key zzz: there is no such key; there is name, on, count, many, items, wait, inner"),
         ),
     ],
 )

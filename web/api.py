@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus as Http
 
 from supervisor import errors
+from supervisor.access import Scope
 from supervisor.wire import (
     CancelRequest,
     EventList,
@@ -16,7 +17,6 @@ from supervisor.wire import (
     SubmitRequest,
 )
 from web import api_jobs, api_log, api_runs, api_server
-from web.auth import Scope
 from web.route import Route
 
 _STORAGE = (errors.StorageUnavailable,)

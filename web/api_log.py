@@ -17,7 +17,7 @@ from supervisor.logview import LogView
 from supervisor.model import Run, Stream
 from supervisor.wire import RunView
 from web.call import Call, no_body
-from web.logbody import LogBody, Wanted, framed_bytes, raw_bytes
+from web.logbody import LogBody, LogCursor, Wanted, framed_bytes, raw_bytes, start_offset
 from web.ranges import Kept, Span, span_from, span_of_range
 
 MAX_OFFSET = 2**63 - 1
@@ -89,21 +89,13 @@ def _span(
     """What to send. `Range` counts only where the bytes sent are those of the whole log."""
     header = call.request.headers.get("Range")
     if header is None or not plain or query.only is not None or query.follow:
-        return span_from(_start(query.start, view, kept), kept)
+        return span_from(start_offset(view, query.start or 0), kept)
     condition = call.request.headers.get("If-Range")
     if condition is not None and condition.strip() != f'"{tag}"':
-        return span_from(_start(query.start, view, kept), kept)
+        return span_from(start_offset(view, query.start or 0), kept)
     if query.start is not UNSET:
         raise BadValue("give either from or Range, not both", field="from")
     return span_of_range(header, kept) or span_from(0, kept)
-
-
-def _start(wished: int | UnsetType, view: LogView, kept: Kept) -> int:
-    if wished is UNSET:
-        return 0
-    if wished >= 0:
-        return wished
-    return view.reader.line_start_before(max(kept.oldest, kept.size + wished))
 
 
 def _body(call: Call, run: Run, wanted: Wanted, *, framed: bool, ends: bool) -> LogBody:
@@ -114,9 +106,10 @@ def _body(call: Call, run: Run, wanted: Wanted, *, framed: bool, ends: bool) -> 
         return call.view(await call.supervisor.get(run.id))
 
     def render(view: LogView) -> AsyncGenerator[bytes, None]:
+        cursor = LogCursor(view, wanted)
         if framed:
-            return framed_bytes(view, wanted, functools.partial(end, view) if ends else None)
-        return raw_bytes(view, wanted)
+            return framed_bytes(cursor, functools.partial(end, view) if ends else None)
+        return raw_bytes(cursor)
 
     return LogBody(functools.partial(call.supervisor.open_log, run), render)
 

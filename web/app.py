@@ -8,22 +8,26 @@ from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any, cast
 
+import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
+from supervisor.access import Claims
 from supervisor.config import WebSettings
 from supervisor.errors import RangeNotSatisfiable, RunwireError, Unauthenticated, Unavailable
 from supervisor.service import Supervisor
 from web.api import ROUTES
-from web.auth import NOBODY, Auth, Claims, bearer_token
+from web.auth import NOBODY, Auth, bearer_token
 from web.call import Call
+from web.door import own_names, peer_of, wrong_host
 from web.hosts import host_allowed
 from web.openapi import with_document
 from web.peer import Peer
 from web.problems import HttpProblem, plain_problem, problem_of, problem_response
 from web.route import Route
+from web.streams import Streams
 
 log = logging.getLogger("runwire.web")
 
@@ -44,8 +48,10 @@ _DETAILS = {
 }
 
 
-def create_app(supervisor: Supervisor, settings: WebSettings, auth: Auth) -> QuartTrio:
-    """The ASGI application for `fence.serve_web`."""
+def create_app(
+    supervisor: Supervisor, settings: WebSettings, auth: Auth, shutdown: trio.Event
+) -> QuartTrio:
+    """The ASGI application for `fence.serve_web`; streams end when `shutdown` is set."""
     app = QuartTrio("runwire", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.limits.max_body
     app.config["BODY_TIMEOUT"] = settings.limits.idle_timeout_s
@@ -53,6 +59,10 @@ def create_app(supervisor: Supervisor, settings: WebSettings, auth: Auth) -> Qua
     app.config["RESPONSE_TIMEOUT"] = None
     app.url_map.merge_slashes = False
     door = _Door(supervisor, settings, auth)
+    streams = Streams(supervisor, settings, auth, shutdown)
+    app.add_websocket("/runs/<run_id>/stream", "stream", streams.one)
+    app.add_websocket("/runs", "stream by query", streams.one)
+    app.add_websocket("/events", "events", streams.all)
     for route in with_document(ROUTES, settings.base_path):
         app.add_url_rule(
             route.path.replace("{", "<").replace("}", ">"),
@@ -78,16 +88,13 @@ class _Door:
         self._supervisor = supervisor
         self._settings = settings
         self._auth = auth
-        self._names = {name.lower() for name in (*settings.hosts, settings.bind.host)}
+        self._names = own_names(settings)
 
     async def check_host(self) -> None:
         """Raise HttpProblem 421 for a request that was meant for another name than ours."""
         host = request.headers.get("Host", "")
         if not _peer().local and not host_allowed(host, self._names):
-            raise HttpProblem(
-                HTTPStatus.MISDIRECTED_REQUEST,
-                f'this server is not called "{host}"; [web] hosts in jobs.toml can allow the name',
-            )
+            raise wrong_host(host)
 
     async def serve(self, route: Route, **parameters: str) -> Response:
         """Let the caller in if they may, and have the route's handler answer."""
@@ -104,9 +111,7 @@ class _Door:
 
 
 def _peer() -> Peer:
-    peer = request.scope["state"]["peer"]
-    assert isinstance(peer, Peer)  # noqa: S101 - the fence put it there
-    return peer
+    return peer_of(request)
 
 
 async def _add_headers(response: Response) -> Response:

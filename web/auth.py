@@ -8,74 +8,20 @@ narrower one is narrower everywhere.
 
 from __future__ import annotations
 
-import enum
-import fnmatch
 import hmac
 import pwd
 from collections.abc import Mapping
 
 import trio
-from msgspec import Struct
 
-from supervisor.errors import ConfigError, Forbidden, Unauthenticated
-from supervisor.model import Actor, Run
+from supervisor.access import Claims, full_claims
+from supervisor.errors import ConfigError, Unauthenticated
+from supervisor.model import Actor
 from web.peer import Peer
 
 TOKEN_VARIABLE = "WS_AUTH_TOKEN"  # noqa: S105 - a name, not a secret
 DEV_TOKEN = "devtoken"  # noqa: S105 - public by intent
 MIN_TOKEN_LENGTH = 32
-
-
-class Scope(enum.StrEnum):
-    """What a caller may be allowed to do. They are independent; none includes another."""
-
-    RUNS_READ = "runs:read"
-    RUNS_SUBMIT = "runs:submit"
-    RUNS_EXEC = "runs:exec"
-    RUNS_CANCEL = "runs:cancel"
-    RUNS_INPUT = "runs:input"
-    METRICS_READ = "metrics:read"
-    ADMIN = "admin"
-
-
-class Claims(Struct, frozen=True, kw_only=True):
-    """Who a caller is and what they may do.
-
-    `runs` and `jobs` are globs that narrow it to runs and jobs that match, None for no bound.
-    """
-
-    actor: Actor
-    scopes: frozenset[Scope]
-    runs: tuple[str, ...] | None = None
-    jobs: tuple[str, ...] | None = None
-
-    def allows(self, scope: Scope) -> bool:
-        """Whether they may do what `scope` stands for."""
-        return scope in self.scopes
-
-    def require(self, scope: Scope) -> None:
-        """Raise Forbidden, naming `scope`, unless it is theirs."""
-        if not self.allows(scope):
-            raise Forbidden(f"this needs the scope {scope.value}", scope=scope.value)
-
-    def covers(self, run: Run) -> bool:
-        """Whether the run is within their globs. An ad-hoc run has no job for a glob to match."""
-        job = run.spec.job
-        return _matches(self.runs, run.id) and (
-            self.jobs is None or (job is not None and _matches(self.jobs, job))
-        )
-
-    def covers_job(self, name: str) -> bool:
-        """Whether the job is within their globs."""
-        return _matches(self.jobs, name)
-
-    def covers_run_id(self, run_id: str | None) -> bool:
-        """Whether a new run may have this id; None is one that we choose."""
-        return self.runs is None or (run_id is not None and _matches(self.runs, run_id))
-
-
-def _matches(globs: tuple[str, ...] | None, name: str) -> bool:
-    return globs is None or any(fnmatch.fnmatchcase(name, glob) for glob in globs)
 
 
 NOBODY = Claims(actor=Actor("nobody", "anonymous"), scopes=frozenset())
@@ -95,8 +41,13 @@ class Auth:
         if token is not None:
             return self._claims_of_token(token)
         if peer.uid is not None:
-            return _everything(Actor("user", await self._user_name(peer.uid)))
+            return full_claims(Actor("user", await self._user_name(peer.uid)))
         raise Unauthenticated("a token is needed: Authorization: Bearer TOKEN")
+
+    async def wait_ended(self, claims: Claims) -> None:
+        """Return when what `claims` were made from is good no more; fixed tokens always are."""
+        del claims
+        await trio.sleep_forever()
 
     def _claims_of_token(self, token: str) -> Claims:
         given = token.encode()
@@ -123,10 +74,6 @@ def _look_up(uid: int) -> str:
         return f"uid {uid}"
 
 
-def _everything(actor: Actor) -> Claims:
-    return Claims(actor=actor, scopes=frozenset(Scope))
-
-
 def make_auth(environ: Mapping[str, str], *, dev: bool) -> Auth:
     """The tokens that the environment gives, and `devtoken` with `dev`.
 
@@ -141,9 +88,9 @@ def make_auth(environ: Mapping[str, str], *, dev: bool) -> Auth:
             )
         if not _is_token(static):
             raise ConfigError((f"{TOKEN_VARIABLE} must be printable ASCII without spaces",))
-        tokens[static] = _everything(Actor("token", TOKEN_VARIABLE))
+        tokens[static] = full_claims(Actor("token", TOKEN_VARIABLE))
     if dev:
-        tokens[DEV_TOKEN] = _everything(Actor("token", DEV_TOKEN))
+        tokens[DEV_TOKEN] = full_claims(Actor("token", DEV_TOKEN))
     return Auth(tokens)
 
 

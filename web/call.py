@@ -15,13 +15,14 @@ from msgspec import Struct
 from quart import Request, Response
 from quart_trio.wrappers import TrioResponse
 
+from supervisor.access import Claims
+from supervisor.checks import is_run_id
 from supervisor.config import WebSettings
 from supervisor.errors import BadRequest, BadValue, NoSuchRun
 from supervisor.model import Run
 from supervisor.service import Supervisor
 from supervisor.suggest import did_you_mean
-from supervisor.wire import RUN_ID_PATTERN, RunView, show_run
-from web.auth import Claims
+from supervisor.wire import RunView, show_run
 from web.problems import HttpProblem
 
 T = TypeVar("T", bound=Struct)
@@ -68,9 +69,7 @@ class Call:
 
     async def run(self, run_id: str) -> Run:
         """The run, if it exists and the caller may know of it. Raises NoSuchRun."""
-        if not re.fullmatch(RUN_ID_PATTERN.rstrip("$"), run_id):
-            raise NoSuchRun("there is no such run: no run can have this id")
-        run = await self.supervisor.get(run_id)
+        run = await self.supervisor.get(check_run_id(run_id))
         if not self.claims.covers(run):
             raise NoSuchRun(f"there is no run {run_id}")
         return run
@@ -82,6 +81,13 @@ class Call:
     def link(self, path: str) -> str:
         """A path of ours as clients have to ask for it."""
         return self.settings.base_path + path
+
+
+def check_run_id(text: str) -> str:
+    """`text`, if a run can have this id. Raises NoSuchRun."""
+    if not is_run_id(text):
+        raise NoSuchRun("there is no such run: no run can have this id")
+    return text
 
 
 def answer(

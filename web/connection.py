@@ -34,6 +34,7 @@ from hypercorn.typing import (
 )
 
 from supervisor.config import WebLimits
+from supervisor.errors import Stalled
 from web.firewall import firewall
 from web.http1 import Http1
 from web.peer import Peer
@@ -44,10 +45,6 @@ _MAX_AHEAD = 256 * 1024
 _EVENTS_QUEUED = 10
 _LINGER_S = 1.0
 """How long a client has to close its end after we closed ours."""
-
-
-class Stalled(Exception):
-    """The client took nothing for too long."""
 
 
 class Connection:
@@ -202,7 +199,7 @@ class Connection:
             with trio.move_on_after(self._limits.send_timeout_s):
                 return await self._socket.send(left)
             if _unsent(self._socket) >= waiting:
-                raise Stalled
+                raise Stalled("the client took nothing for too long")
 
     def abort(self) -> None:
         """End the connection now, throwing away what the client has not taken."""

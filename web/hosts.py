@@ -25,6 +25,15 @@ def host_allowed(header: str, names: Collection[str]) -> bool:
     return _is_address(host) or host == "localhost" or host.endswith(".localhost") or host in names
 
 
+def same_origin(origin: str, host: str) -> bool:
+    """Whether a page of `origin` (RFC 6454) is one of the server that was asked as `host`.
+
+    The scheme does not matter, since a proxy may speak TLS for us.
+    """
+    scheme, separator, authority = origin.partition("://")
+    return bool(separator) and scheme in {"http", "https"} and authority.lower() == host.lower()
+
+
 def bare_host(header: str) -> str | None:
     """The host of `HOST` or `HOST:PORT`, lower case; None if it is neither."""
     host, colon, port = header.strip().rpartition(":")

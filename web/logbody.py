@@ -8,7 +8,7 @@ stays behind, and nothing is queued for it.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from types import TracebackType
 
 import trio
@@ -28,19 +28,139 @@ _FAR_BYTES = 1 * MIB
 _HEARTBEAT_S = 15.0
 
 
-class Batch(Struct, frozen=True):
-    """What was read at once, and where to go on. No pieces: nothing came for a while."""
-
-    pieces: list[Piece]
-    next: int
-
-
 class Wanted(Struct, frozen=True):
     """Which part of a log: from `start` up to `stop` (None: until the run ends), one stream or all."""
 
     start: int
     stop: int | None
     stream: Stream | None = None
+
+
+def start_offset(view: LogView, wished: int) -> int:
+    """The offset that `wished` means: itself, or, below zero, that far from the end of the log.
+
+    Moved back to the start of a line then. What lies beyond the log is for the reader to refuse.
+    """
+    if wished >= 0:
+        return wished
+    return view.reader.line_start_before(max(view.reader.oldest, view.reader.size + wished))
+
+
+class LogCursor:
+    """A viewer: an offset in a log, and what they want of it."""
+
+    def __init__(self, view: LogView, wanted: Wanted) -> None:
+        """Nothing is read yet. The caller closes `view`."""
+        self.at = wanted.start
+        """Where to go on: everything wanted before it was given."""
+        self.stream = wanted.stream
+        self._stop = wanted.stop
+        self._view = view
+
+    async def advance(self, patience_s: float = math.inf) -> list[Piece] | None:
+        """The next pieces, as soon as there are any; None at the end.
+
+        An empty list says that nothing came for `patience_s` seconds.
+        """
+        while self._stop is None or self.at < self._stop:
+            await trio.lowlevel.checkpoint()
+            complete = self._view.complete
+            size = self._view.reader.size
+            if self.at < size:
+                if pieces := await self.read(size if self._stop is None else self._stop):
+                    return pieces
+            elif complete:
+                return None
+            else:
+                with trio.move_on_after(patience_s) as patience:
+                    await self._view.changed.wait()
+                if patience.cancelled_caught:
+                    return []
+        return None
+
+    async def read(self, stop: int, room: int | None = None) -> list[Piece]:
+        """What lies at the cursor, which moves past it: up to `stop`, and `room` bytes of it.
+
+        May be empty where only the other stream wrote. Far behind the end, a thread reads.
+        """
+        limit = min(_READ_BYTES, stop - self.at)
+        if room is not None:
+            limit = min(limit, room)
+        if self._view.reader.size - self.at > _FAR_BYTES:
+            return await trio.to_thread.run_sync(self._read, stop, limit)
+        return self._read(stop, limit)
+
+    def _read(self, stop: int, limit: int) -> list[Piece]:
+        if self.stream is None:
+            pieces = self._view.reader.read(self.at, limit)
+            self.at = pieces[-1].next if pieces else self.at
+            return pieces
+        part = self._view.reader.read_stream(self.stream, self.at, limit)
+        self.at = min(part.next, stop)
+        return [_cut(piece, stop) for piece in part.pieces if piece.offset < stop]
+
+
+def _cut(piece: Piece, stop: int) -> Piece:
+    if piece.next <= stop or isinstance(piece, Gap):
+        return piece
+    return Chunk(piece.offset, piece.data[: stop - piece.offset], piece.stream, piece.time_us)
+
+
+async def raw_bytes(cursor: LogCursor) -> AsyncGenerator[bytes, None]:
+    """The log's bytes and nothing else."""
+    while (batch := await cursor.advance()) is not None:
+        data = b"".join(piece.data for piece in batch if isinstance(piece, Chunk))
+        if data:
+            yield data
+
+
+async def framed_bytes(
+    cursor: LogCursor, end: Callable[[], Awaitable[RunView]] | None
+) -> AsyncGenerator[bytes, None]:
+    """The log in frames. With `end`, that waits for the run's end, the last is the end frame."""
+    while (batch := await cursor.advance(_HEARTBEAT_S)) is not None:
+        if batch:
+            yield b"".join(encode(piece) for piece in merged(batch))
+        else:
+            yield frames.encode_data(cursor.stream or Stream.STDOUT, cursor.at, b"")
+    if end is not None:
+        run = await end()
+        yield frames.encode_end(run.log.size, run)
+
+
+def encode(piece: Piece) -> bytes:
+    """One piece of a log as a frame."""
+    if isinstance(piece, Gap):
+        return frames.encode_gap(piece.offset, piece.next)
+    return frames.encode_data(piece.stream, piece.offset, piece.data, piece.time_us)
+
+
+def merged(pieces: Sequence[Piece]) -> list[Piece]:
+    """The same pieces, with neighbours of one stream made one: a frame costs more than its bytes."""
+    result: list[Piece] = []
+    run: list[Chunk] = []
+    for piece in pieces:
+        if run and not (
+            isinstance(piece, Chunk)
+            and piece.stream is run[0].stream
+            and piece.offset == run[-1].next
+        ):
+            result.append(_joined(run))
+            run = []
+        if isinstance(piece, Chunk):
+            run.append(piece)
+        else:
+            result.append(piece)
+    if run:
+        result.append(_joined(run))
+    return result
+
+
+def _joined(run: list[Chunk]) -> Chunk:
+    first = run[0]
+    if len(run) == 1:
+        return first
+    return Chunk(first.offset, b"".join(chunk.data for chunk in run), first.stream, first.time_us)
 
 
 class LogBody(ResponseBody):
@@ -72,107 +192,3 @@ class LogBody(ResponseBody):
             await self._bytes.aclose()
         finally:
             self._view.close()
-
-
-async def raw_bytes(view: LogView, wanted: Wanted) -> AsyncGenerator[bytes, None]:
-    """The log's bytes and nothing else."""
-    async for batch in batches(view, wanted):
-        data = b"".join(piece.data for piece in batch.pieces if isinstance(piece, Chunk))
-        if data:
-            yield data
-
-
-async def framed_bytes(
-    view: LogView, wanted: Wanted, end: Callable[[], Awaitable[RunView]] | None
-) -> AsyncGenerator[bytes, None]:
-    """The log in frames. With `end`, that waits for the run's end, the last is the end frame."""
-    at = wanted.start
-    async for batch in batches(view, wanted, heartbeat_s=_HEARTBEAT_S):
-        at = batch.next
-        if batch.pieces:
-            yield b"".join(encode(piece) for piece in merged(batch.pieces))
-        else:
-            yield frames.encode_data(wanted.stream or Stream.STDOUT, at, b"")
-    if end is not None:
-        run = await end()
-        yield frames.encode_end(run.log.size, run)
-
-
-def encode(piece: Piece) -> bytes:
-    """One piece of a log as a frame."""
-    if isinstance(piece, Gap):
-        return frames.encode_gap(piece.offset, piece.next)
-    return frames.encode_data(piece.stream, piece.offset, piece.data, piece.time_us)
-
-
-def merged(pieces: list[Piece]) -> list[Piece]:
-    """The same pieces, with neighbours of one stream made one: a frame costs more than its bytes."""
-    result: list[Piece] = []
-    run: list[Chunk] = []
-    for piece in pieces:
-        if run and not (
-            isinstance(piece, Chunk)
-            and piece.stream is run[0].stream
-            and piece.offset == run[-1].next
-        ):
-            result.append(_joined(run))
-            run = []
-        if isinstance(piece, Chunk):
-            run.append(piece)
-        else:
-            result.append(piece)
-    if run:
-        result.append(_joined(run))
-    return result
-
-
-def _joined(run: list[Chunk]) -> Chunk:
-    first = run[0]
-    if len(run) == 1:
-        return first
-    return Chunk(first.offset, b"".join(chunk.data for chunk in run), first.stream, first.time_us)
-
-
-async def batches(
-    view: LogView, wanted: Wanted, *, heartbeat_s: float = math.inf
-) -> AsyncGenerator[Batch, None]:
-    """What is wanted of a log, as it comes; an empty batch when nothing came for `heartbeat_s`."""
-    at = wanted.start
-    while wanted.stop is None or at < wanted.stop:
-        complete = view.complete
-        size = view.reader.size
-        far = size - at > _FAR_BYTES
-        if far:
-            batch = await trio.to_thread.run_sync(_read, view, wanted, at)
-        else:
-            batch = _read(view, wanted, at)
-        at = batch.next
-        if batch.pieces:
-            yield batch
-        elif at >= size and complete:
-            return
-        elif at >= size and not far:
-            with trio.move_on_after(heartbeat_s) as patience:
-                await view.changed.wait()
-            if patience.cancelled_caught:
-                yield Batch([], at)
-        await trio.lowlevel.checkpoint()
-
-
-def _read(view: LogView, wanted: Wanted, at: int) -> Batch:
-    """What lies at `at`."""
-    limit = _READ_BYTES if wanted.stop is None else min(_READ_BYTES, wanted.stop - at)
-    if wanted.stream is None:
-        pieces = view.reader.read(at, limit)
-        return Batch(pieces, pieces[-1].next if pieces else at)
-    part = view.reader.read_stream(wanted.stream, at, limit)
-    if wanted.stop is None or part.next <= wanted.stop:
-        return Batch(list(part.pieces), part.next)
-    kept = [_cut(piece, wanted.stop) for piece in part.pieces if piece.offset < wanted.stop]
-    return Batch(kept, wanted.stop)
-
-
-def _cut(piece: Piece, stop: int) -> Piece:
-    if piece.next <= stop or isinstance(piece, Gap):
-        return piece
-    return Chunk(piece.offset, piece.data[: stop - piece.offset], piece.stream, piece.time_us)

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from msgspec import Struct
 from quart import Response
 
+from supervisor.access import Scope
 from supervisor.errors import RunwireError
-from web.auth import Scope
 
 
 class Route(Struct, frozen=True, kw_only=True):

@@ -10,17 +10,17 @@ that its number keeps naming this tree and no other.
 from __future__ import annotations
 
 import os
-import signal as signals
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import trio
 
 from supervisor import clock
+from supervisor.capture import RETRY_S
 from supervisor.errors import LaunchError, RunEnded
 from supervisor.executors import Console, Trace
 from supervisor.executors.environment import run_environment
-from supervisor.executors.leftovers import end_leftovers
+from supervisor.executors.leftovers import Sweep
 from supervisor.executors.output import OutputPipes
 from supervisor.launcher import GatedProcess, Launcher, LaunchRequest
 from supervisor.model import (
@@ -40,6 +40,7 @@ from supervisor.model import (
     StopRequest,
     StopStep,
 )
+from supervisor.signals import signal_name
 
 _KILL = "KILL"
 _KILL_WAIT_S = 5.0
@@ -60,6 +61,7 @@ class LocalExecutor:
         self._launcher = launcher
         self._instance = instance
         self._drain_s = drain_s
+        self._sweep = Sweep(instance)
         self._live: dict[str, GatedProcess] = {}
 
     async def execute(self, run: Run, console: Console) -> Outcome:
@@ -101,7 +103,7 @@ class LocalExecutor:
     async def reattach(self, run: Run, console: Console) -> Outcome:
         """Nobody saw this run's end: kill what is left of it and say so."""
         del console
-        left = await end_leftovers(run, self._instance)
+        left = await self._sweep.end_leftovers(run)
         message = "the server went down while it ran; how it ended is not known"
         if left.killed:
             message += f"; processes left of it were killed: {_pids(left.killed)}"
@@ -147,9 +149,9 @@ class _Watch:
                 await self._stop_done.wait()
             else:
                 await self._drain(drain_s)
-            code, usage = self._child.reap()
             killed, survivors = await self._kill_rest()
             complete = self._output.ended.is_set()
+            code, usage = self._child.reap()
             nursery.cancel_scope.cancel()
         return Exited(
             exit_code=code if code >= 0 else None,
@@ -172,16 +174,19 @@ class _Watch:
         if self._child.exited:
             return  # It ended first, and so it stays what it was.
         self._stopped = request.cause
-        if not request.force:
-            await self._ask_to_end(request.policy)
-        if self._child.members():
+        gone = False if request.force else await self._ask_to_end(request.policy)
+        if not gone and self._child.anyone_left():
             self._signal(_KILL)
             with trio.move_on_after(_KILL_WAIT_S):
                 await self._child.wait_gone()
         self._stop_done.set()
 
-    async def _ask_to_end(self, policy: StopPolicy) -> None:
-        """The signal, then the grace, which the end of the tree or a forced stop cuts short."""
+    async def _ask_to_end(self, policy: StopPolicy) -> bool:
+        """The signal, then the grace, which the end of the tree or a forced stop cuts short.
+
+        True if the whole tree has ended.
+        """
+        gone = False
         kill_at = _deadlines(DeadlineKind.KILL, policy.grace_s)
         self._signal(policy.signal, kill_at)
         self._child.wake()
@@ -189,7 +194,9 @@ class _Watch:
             nursery.cancel_scope.deadline = trio.current_time() + policy.grace_s
             nursery.start_soon(_then_cancel, self._console.stop.wait_forced, nursery)
             await self._child.wait_gone()
+            gone = True
             nursery.cancel_scope.cancel()
+        return gone
 
     def _signal(self, signal: str, deadlines: tuple[Deadline, ...] = ()) -> None:
         step = self._child.send_signal(signal)
@@ -203,23 +210,29 @@ class _Watch:
         code = self._child.peek_status()
         self._console.note(ProgramExited(code if code >= 0 else None, _signal_name(code)))
         async with trio.open_nursery() as nursery:
-            nursery.cancel_scope.deadline = trio.current_time() + drain_s
             nursery.start_soon(_then_cancel, self._console.stop.wait_asked, nursery)
-            await self._output.ended.wait()
+            nursery.start_soon(_then_cancel, self._output.ended.wait, nursery)
+            await trio.sleep(drain_s)
+            while self._console.log.trouble is not None:  # noqa: ASYNC110 - it goes by itself
+                # Nobody holds these bytes back but the disk, which may have room again.
+                await trio.sleep(2 * RETRY_S)
             nursery.cancel_scope.cancel()
 
     async def _kill_rest(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Kill what its tree left behind; the pids killed, and those that are there even so."""
         killed: tuple[int, ...] = ()
-        if not self._child.group_is_empty():
+        survivors: tuple[int, ...] = ()
+        if self._child.anyone_left():
             killed = self._child.send_signal(_KILL).pids
             with trio.move_on_after(_KILL_WAIT_S):
                 await self._child.wait_gone()
-        if not killed and self._stopped is None:
+        elif self._stopped is None:
             return (), ()
         with trio.move_on_after(_SETTLE_S):
             await self._output.ended.wait()
-        return killed, tuple(process.pid for process in self._child.members())
+        with suppress(OSError):
+            survivors = tuple(process.pid for process in self._child.members())
+        return tuple(pid for pid in killed if pid not in survivors), survivors
 
 
 async def _then_cancel(wait: Callable[[], Awaitable[object]], nursery: trio.Nursery) -> None:
@@ -253,13 +266,8 @@ def _deadlines(kind: DeadlineKind, seconds: float | None) -> tuple[Deadline, ...
 
 
 def _signal_name(code: int) -> str | None:
-    """The name of the signal that `code` (minus its number) stands for, None for an exit code."""
-    if code >= 0:
-        return None
-    try:
-        return signals.Signals(-code).name.removeprefix("SIG")
-    except ValueError:  # A real-time signal without a name of its own.
-        return str(-code)
+    """The signal that `code` (minus its number) stands for, None for an exit code."""
+    return None if code >= 0 else signal_name(-code)
 
 
 def _pids(pids: tuple[int, ...]) -> str:

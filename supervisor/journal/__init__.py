@@ -108,6 +108,10 @@ class Journal:
         """A run's events, oldest first. Raises NoSuchRun."""
         return await self._readers.read(functools.partial(reads.events_of, run_id=run_id))
 
+    async def last_seq(self) -> int:
+        """The seq of the newest event there ever was, 0 if there was none."""
+        return await self._readers.read(reads.last_seq)
+
     async def events_since(self, seq: int, limit: int = MAX_PAGE) -> Sequence[EventView]:
         """Up to `limit` events of all runs after event `seq`, oldest first; at most MAX_PAGE.
 

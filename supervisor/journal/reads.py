@@ -96,6 +96,12 @@ def events_of(database: sqlite3.Connection, run_id: str) -> list[EventView]:
     return found
 
 
+def last_seq(database: sqlite3.Connection) -> int:
+    """The seq of the newest event there ever was, deleted ones included; 0 if there was none."""
+    row = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+    return 0 if row is None else int(row[0])
+
+
 def events_since(database: sqlite3.Connection, seq: int, limit: int) -> list[EventView]:
     """Up to `limit` events of all runs after event `seq`, oldest first."""
     rows = database.execute(

@@ -13,6 +13,7 @@ wait SECONDS             do nothing for a while
 await PATH               do nothing until the file is there
 ignore SIGNAL            do nothing about that signal from here on
 leave SECONDS            leave a child behind that holds the output
+regroup SECONDS          the same in a group of its own
 escape SECONDS           the same in a session of its own
 exit CODE                end (0 if no step says otherwise)
 die SIGNAL               end by a signal
@@ -210,7 +211,7 @@ class FakeProcess:
                     file.write("x")
             case "ignore":
                 self._ignored.add(rest)
-            case "leave":
+            case "leave" | "regroup":
                 self.child_until = trio.current_time() + float(rest)
             case "escape":
                 self.escapee_until = trio.current_time() + float(rest)

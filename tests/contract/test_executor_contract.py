@@ -295,8 +295,9 @@ async def test_a_stop_while_its_start_is_recorded_keeps_it_from_starting(bench: 
     assert not proof.exists()
 
 
-async def test_a_stop_sends_its_signal_to_the_tree(bench: Bench) -> None:
-    async with live(bench, bench.run("leave 60", "write stdout ready", LONG)) as it:
+@pytest.mark.parametrize("leave", ["leave", "regroup"])
+async def test_a_stop_sends_its_signal_to_the_tree(bench: Bench, leave: str) -> None:
+    async with live(bench, bench.run(f"{leave} 60", "write stdout ready", LONG)) as it:
         await it.rig.wait_output(b"ready")
         ask(it, stop_request("INT"))
         outcome = await it.wait_outcome()
@@ -426,8 +427,11 @@ async def test_output_of_a_child_that_outlives_the_program_is_waited_for(bench: 
     assert any(isinstance(event, ProgramExited) for event in rig.recorder.events)
 
 
-async def test_a_child_that_holds_the_output_too_long_is_killed_and_named(bench: Bench) -> None:
-    async with live(bench, bench.run("write stdout x", "leave 60", "exit 5")) as it:
+@pytest.mark.parametrize("leave", ["leave", "regroup"])
+async def test_a_child_that_holds_the_output_too_long_is_killed_and_named(
+    bench: Bench, leave: str
+) -> None:
+    async with live(bench, bench.run("write stdout x", f"{leave} 60", "exit 5")) as it:
         await it.rig.wait_event(ProgramExited)
         assert it.rig.run.exit_code == 5
         outcome = await it.wait_outcome()

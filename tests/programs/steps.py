@@ -15,13 +15,15 @@ def write(stream: str, data: bytes) -> None:
         data = data[os.write(STREAMS[stream], data) :]
 
 
-def leave(seconds: float, *, escape: bool) -> None:
+def leave(seconds: float, how: str) -> None:
     """Leave a child behind that holds the output, settled before this returns."""
     settled, settle = os.pipe()
     if os.fork() == 0:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        if escape:
+        if how == "escape":
             os.setsid()
+        elif how == "regroup":
+            os.setpgid(0, 0)
         os.close(settled)
         os.close(settle)
         time.sleep(seconds)
@@ -51,8 +53,8 @@ def take(step: str) -> None:  # noqa: C901 - one line a step
                 time.sleep(0.005)
         case "ignore":
             signal.signal(signal.Signals[f"SIG{rest}"], signal.SIG_IGN)
-        case "leave" | "escape":
-            leave(float(rest), escape=verb == "escape")
+        case "leave" | "regroup" | "escape":
+            leave(float(rest), verb)
         case "exit":
             os._exit(int(rest))
         case "die":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import trio
 
 from supervisor.bind import Bind
 from supervisor.config import WebLimits, WebSettings, read_settings
+from supervisor.errors import RunEnded
 from supervisor.executors.local import LocalExecutor
 from supervisor.journal import open_journal
 from supervisor.launcher import Launcher
@@ -26,6 +27,7 @@ from web.fence import serve_web
 from web.listen import open_tcp, open_unix
 
 TOKEN = "t" * 32
+LIMITS = WebLimits()
 UNENDED = RunQuery(status=(Status.QUEUED, Status.RUNNING), limit=1000)
 JOBS = """
 [jobs.hello]
@@ -94,7 +96,7 @@ async def running_site(
     tmp_path: Path,
     *,
     auth: Auth | None = None,
-    limits: WebLimits = WebLimits(),
+    limits: WebLimits = LIMITS,
     base_path: str = "",
     hosts: tuple[str, ...] = (),
     max_running: int = 8,
@@ -127,7 +129,7 @@ async def running_site(
                 limits=Limits(max_running),
             ) as supervisor,
         ):
-            app = create_app(supervisor, settings, auth)
+            app = create_app(supervisor, settings, auth, shutdown)
             await nursery.start(serve_web, app, [*sockets, open_unix(path)], limits, shutdown)
             async with httpx.AsyncClient(
                 base_url=f"http://127.0.0.1:{port}{base_path}",
@@ -137,4 +139,12 @@ async def running_site(
                 yield Site(supervisor, http, path)
             shutdown.set()
             for run in (await supervisor.list_runs(UNENDED)).runs:
-                await supervisor.cancel(run.id, CancelRequest(force=True), SYSTEM)
+                with suppress(RunEnded):
+                    await supervisor.cancel(run.id, CancelRequest(force=True), SYSTEM)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return once `condition` holds, for what nobody tells of."""
+    with trio.fail_after(10):
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
+            await trio.sleep(0.005)

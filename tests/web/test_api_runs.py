@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import httpx
 import pytest
 import trio
 
+from supervisor.access import Claims, Scope
 from supervisor.model import Actor
 from tests.web.served import OpenSite, Site
-from web.auth import Auth, Claims, Scope
+from web.auth import Auth
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, object]:
@@ -63,7 +63,7 @@ async def test_the_same_request_with_the_same_id_is_one_run(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "body, status, code, field",
+    ("body", "status", "code", "field"),
     [
         ({}, 400, "bad_request", None),
         ({"job": "hello", "shell": "true"}, 400, "bad_request", "shell"),
@@ -294,7 +294,7 @@ async def test_a_run_that_ended_first_stays_what_it_was(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "body, field",
+    ("body", "field"),
     [
         ({"signal": "NOPE"}, "signal"),
         ({"grace": "long"}, "grace"),
@@ -358,6 +358,4 @@ async def test_a_deleted_run_and_its_log_are_gone(site: Site) -> None:
     assert "content-length" not in answer.headers
     for path in ("", "/log", "/events"):
         problem(await site.http.get(f"/runs/{run_id}{path}"), 404, "no_such_run")
-    assert not [
-        name for name in os.listdir(site.socket.parent / "state" / "logs") if run_id in name
-    ]
+    assert not list((site.socket.parent / "state" / "logs").glob(f"*{run_id}*"))

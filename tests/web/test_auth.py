@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
+from supervisor.access import Claims, Scope
 from supervisor.errors import ConfigError, Forbidden, Unauthenticated
 from supervisor.model import SYSTEM, Actor, Run, RunSpec, Status
-from web.auth import NOBODY, Claims, Scope, bearer_token, make_auth
+from web.auth import NOBODY, bearer_token, make_auth
 from web.peer import Peer
 
 STATIC = "s" * 32
@@ -95,7 +96,7 @@ def test_a_missing_scope_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "runs, jobs, covered",
+    ("runs", "jobs", "covered"),
     [
         (None, None, {"r1", "r2"}),
         (("r*",), None, {"r1", "r2"}),

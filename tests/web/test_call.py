@@ -1,10 +1,12 @@
 """Bodies and queries become values, or errors that name what is wrong."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.errors import BadRequest, BadValue, RunwireError
+from supervisor.errors import BadRequest, BadValue
 from supervisor.wire import CancelRequest, SignalRequest, SubmitRequest
 from web.api_log import LogQuery
 from web.api_runs import ListQuery, cursor_of, seq_of
@@ -12,7 +14,7 @@ from web.call import decode_body, decode_query
 
 
 @pytest.mark.parametrize(
-    "body, field, said",
+    ("body", "field", "said"),
     [
         (b'{"id": 5}', "id", "id: expected `str`, got `int`"),
         (b'{"command": ["a", 1]}', "command[1]", "command[1]: expected `str`, got `int`"),
@@ -42,10 +44,8 @@ def test_what_is_no_json_is_told_so(body: bytes) -> None:
 @given(st.binary(max_size=200))
 def test_any_body_is_a_value_or_an_error_of_ours(body: bytes) -> None:
     for kind in (SubmitRequest, CancelRequest, SignalRequest):
-        try:
+        with suppress(BadRequest, BadValue):
             assert isinstance(decode_body(body, kind), kind)
-        except RunwireError as error:
-            assert error.code in ("bad_request", "bad_value")
 
 
 @pytest.mark.parametrize(
@@ -58,15 +58,20 @@ def test_any_body_is_a_value_or_an_error_of_ours(body: bytes) -> None:
         "+5",
         "1_000",
         "0x10",
-        "٥",
-        "５",
+        "\u0665",
+        "\uff15",
         "nan",
         "inf",
         "1.5",
         "9" * 19,
         "9" * 5000,
-    ]
-    + ["-" + "9" * 19, "--1", "0,5", "5;", "null", "true"],
+        "-" + "9" * 19,
+        "--1",
+        "0,5",
+        "5;",
+        "null",
+        "true",
+    ],
 )
 def test_an_offset_is_a_plain_number_that_fits(value: str) -> None:
     with pytest.raises(BadValue) as caught:
@@ -79,13 +84,13 @@ def test_offsets_may_be_as_large_as_a_file_can_be_and_negative() -> None:
     assert decode_query({"from": ["-10"]}, LogQuery).start == -10
 
 
-@pytest.mark.parametrize("value, follow", [("1", True), ("true", True), ("0", False)])
+@pytest.mark.parametrize(("value", "follow"), [("1", True), ("true", True), ("0", False)])
 def test_a_flag_is_1_or_0(value: str, *, follow: bool) -> None:
     assert decode_query({"follow": [value]}, LogQuery).follow is follow
 
 
 @pytest.mark.parametrize(
-    "query, field",
+    ("query", "field"),
     [
         ({"follow": ["yes"]}, "follow"),
         ({"stream": ["stdin"]}, "stream"),

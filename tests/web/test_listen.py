@@ -41,7 +41,7 @@ def test_an_address_that_is_not_ours_is_told() -> None:
 
 
 def test_a_name_that_does_not_exist_is_told() -> None:
-    with pytest.raises(ListenError, match="cannot listen on no-such-name.invalid:0: "):
+    with pytest.raises(ListenError, match=r"cannot listen on no-such-name\.invalid:0: "):
         open_tcp(Bind("no-such-name.invalid", 0))
 
 

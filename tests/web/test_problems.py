@@ -18,7 +18,7 @@ def kinds(root: type[RunwireError] = RunwireError) -> Iterator[type[RunwireError
 
 
 @pytest.mark.parametrize(
-    "error, status",
+    ("error", "status"),
     [
         (errors.BadRequest("x"), 400),
         (errors.BadValue("x", field="f"), 422),

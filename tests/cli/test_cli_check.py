@@ -1,0 +1,78 @@
+"""`runwire check`: every mistake and warning of a jobs.toml, and nothing started."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from supervisor.cli_server import check
+
+
+def checked(path: Path, *arguments: str) -> Result:
+    """What `runwire check PATH` does."""
+    return CliRunner().invoke(check, [str(path), *arguments])
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "jobs.toml"
+
+
+def test_a_good_file_is_told_to_be_good(file: Path) -> None:
+    file.write_text("[jobs.a]\nshell = 'ls'\n")
+
+    result = checked(file)
+
+    assert result.exit_code == 0
+    assert result.output == f"{file}: 1 job, no mistakes\n"
+
+
+def test_every_mistake_is_a_line_and_the_exit_code_says_that_there_are_some(file: Path) -> None:
+    file.write_text("[jobs.a]\nshel = 'ls'\n[jobs.b]\nshell = 5\n")
+
+    result = checked(file)
+
+    assert result.exit_code == 78
+    assert result.stdout == ""
+    assert result.stderr.splitlines() == [
+        f'{file}:1: job a: needs a command, such as command = ["echo", "hello"], or a shell line',
+        f'{file}:2: job a: key shel: there is no such key; did you mean "shell"?',
+        f"{file}:4: job b: key shell: must be a string, not 5",
+    ]
+
+
+def test_what_is_odd_or_missing_here_is_a_warning(file: Path) -> None:
+    file.write_text("[jobs.a]\ncommand = ['no-such-program', '|', 'x']\n")
+
+    result = checked(file)
+
+    assert result.exit_code == 0
+    assert result.stderr.splitlines() == [
+        (
+            f"warning: {file}:2: job a: key command[1]: | is an argument like others: "
+            "only a shell line obeys it"
+        ),
+        f"warning: {file}: job a: key command: there is no program no-such-program here",
+    ]
+
+
+def test_the_same_as_json(file: Path) -> None:
+    file.write_text("[jobs.a]\nshell = 5\n")
+
+    result = checked(file, "--json")
+
+    assert result.exit_code == 78
+    assert json.loads(result.stdout) == {
+        "mistakes": [f"{file}:2: job a: key shell: must be a string, not 5"],
+        "warnings": [],
+    }
+
+
+def test_a_file_that_is_not_there_is_one_line(file: Path) -> None:
+    result = checked(file)
+
+    assert result.exit_code == 78
+    assert result.stderr == f"{file}: cannot be read: No such file or directory\n"

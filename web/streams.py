@@ -1,0 +1,120 @@
+"""The door of the WebSockets: who may come in, and what becomes of a conversation that fails.
+
+What can be refused is refused before the handshake, with plain HTTP; after it, the close code
+says what HTTP would have said. A browser cannot set headers and does not see why a handshake
+failed, so one that brings no token is let in to bring it in its first message.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, TypeVar, cast
+
+import trio
+from msgspec import Struct
+from quart import Websocket, websocket
+
+from supervisor.access import Claims, Scope
+from supervisor.config import WebSettings
+from supervisor.errors import RunwireError
+from supervisor.service import Supervisor
+from web.auth import Auth, bearer_token
+from web.call import check_run_id, decode_query
+from web.door import own_names, peer_of, wrong_host
+from web.feed import FeedQuery, stream_events
+from web.hosts import host_allowed, same_origin
+from web.problems import HttpProblem
+from web.session import BUG, WRONG_SUBPROTOCOL, Session, choose_subprotocol
+from web.stream import StreamQuery, may_watch, stream_run
+
+Q = TypeVar("Q", bound=Struct)
+
+_log = logging.getLogger("runwire.web")
+
+
+class Streams:
+    """All WebSocket endpoints of an application."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        settings: WebSettings,
+        auth: Auth,
+        shutdown: trio.Event,
+    ) -> None:
+        """Conversations end when `shutdown` is set."""
+        self._supervisor = supervisor
+        self._names = own_names(settings)
+        self._auth = auth
+        self._shutdown = shutdown
+
+    async def one(self, run_id: str | None = None) -> None:
+        """One run's stream, by path or by `runId`."""
+        socket = self._socket()
+        query = _query(socket, StreamQuery)
+        wanted = check_run_id(run_id or query.run_id or "")
+        claims = await self._claims(socket, query.token)
+        if claims is not None:
+            may_watch(claims, await self._supervisor.get(wanted))
+        await self._converse(
+            socket, claims, lambda session: stream_run(session, self._supervisor, wanted, query)
+        )
+
+    async def all(self) -> None:
+        """The feed of all runs."""
+        socket = self._socket()
+        query = _query(socket, FeedQuery)
+        claims = await self._claims(socket, query.token)
+        if claims is not None:
+            claims.require(Scope.RUNS_READ)
+        await self._converse(
+            socket, claims, lambda session: stream_events(session, self._supervisor, query)
+        )
+
+    def _socket(self) -> Websocket:
+        """The connection that is asking. Raises HttpProblem if it is a page of another site."""
+        socket = cast(Any, websocket)._get_current_object()  # noqa: SLF001 - how to leave the proxy
+        assert isinstance(socket, Websocket)  # noqa: S101 - the proxy's type
+        host = socket.headers.get("Host", "")
+        if not peer_of(socket).local and not host_allowed(host, self._names):
+            raise wrong_host(host)
+        origin = socket.headers.get("Origin")
+        if origin is not None and not same_origin(origin, host):
+            raise HttpProblem(
+                HTTPStatus.FORBIDDEN, f'pages of "{origin}" may not connect to this server'
+            )
+        return socket
+
+    async def _claims(self, socket: Websocket, token: str | None) -> Claims | None:
+        """Who is asking, None if it has still to be said. Raises Unauthenticated."""
+        given = bearer_token(socket.headers.get("Authorization")) or token
+        peer = peer_of(socket)
+        if given is None and not peer.local:
+            return None
+        return await self._auth.claims_of(peer, given)
+
+    async def _converse(
+        self, socket: Websocket, claims: Claims | None, talk: Callable[[Session], Awaitable[None]]
+    ) -> None:
+        offered = socket.requested_subprotocols
+        subprotocol = choose_subprotocol(offered)
+        await socket.accept(subprotocol=subprotocol)
+        if offered and subprotocol is None:
+            await socket.close(WRONG_SUBPROTOCOL, "no subprotocol in common")
+            return
+        session = Session(socket, self._auth, claims, self._shutdown)
+        try:
+            await talk(session)
+        except RunwireError as error:
+            await session.close(error)
+        except Exception:  # noqa: BLE001 - a bug in one conversation is no reason to end another
+            _log.exception("%s failed", socket.path)
+            await socket.close(BUG)
+        else:
+            await session.close()
+
+
+def _query(socket: Websocket, kind: type[Q]) -> Q:
+    return decode_query(socket.args.to_dict(flat=False), kind)
