@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from supervisor.model import Param, Status, StopReceipt
+from supervisor.model import Param, Reason, Status, StopReceipt
 from supervisor.units import show_duration
 from supervisor.wire import EventView, JobView, RunView
 
@@ -44,11 +44,11 @@ def how_it_is(run: RunView) -> str:
         return "running (cancelling)"
     if run.status is not Status.FAILED:
         return run.status
-    if run.exit_code is not None:
-        return f"failed (exit {run.exit_code})"
-    if run.signal is not None:
-        return f"failed ({run.signal})"
-    return f"failed ({run.reason})"
+    by_itself: dict[Reason | None, str | None] = {
+        Reason.EXIT_CODE: f"exit {run.exit_code}",
+        Reason.SIGNAL: run.signal,
+    }
+    return f"failed ({by_itself.get(run.reason) or run.reason})"
 
 
 def run_facts(run: RunView) -> list[tuple[str, str]]:

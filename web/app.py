@@ -102,7 +102,7 @@ class _Door:
         if route.scopes and not any(claims.allows(scope) for scope in route.scopes):
             claims.require(route.scopes[0])
         asked = cast(Any, request)._get_current_object()  # noqa: SLF001 - how to leave the proxy
-        call = Call(asked, claims, self._supervisor, self._settings)
+        call = Call(asked, claims, self._supervisor, self._settings, self._auth)
         return await route.handler(call, *parameters.values())
 
     async def _claims(self) -> Claims:

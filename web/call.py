@@ -23,6 +23,7 @@ from supervisor.model import Run
 from supervisor.service import Supervisor
 from supervisor.suggest import did_you_mean
 from supervisor.wire import RunView, show_run
+from web.auth import Auth
 from web.problems import HttpProblem
 
 T = TypeVar("T", bound=Struct)
@@ -36,11 +37,17 @@ class Call:
     """A request that passed authentication."""
 
     def __init__(
-        self, request: Request, claims: Claims, supervisor: Supervisor, settings: WebSettings
+        self,
+        request: Request,
+        claims: Claims,
+        supervisor: Supervisor,
+        settings: WebSettings,
+        auth: Auth,
     ) -> None:
         """Made once for each request."""
         self.request = request
         self.claims = claims
+        self.auth = auth
         self.supervisor = supervisor
         self.settings = settings
 

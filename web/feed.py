@@ -14,7 +14,7 @@ from supervisor.messages import PING, ClientMessage
 from supervisor.model import event_name
 from supervisor.service import Supervisor
 from supervisor.wire import EventView, show_run
-from web.session import Session
+from web.conversation import Conversation
 from web.viewer import HEARTBEAT_S
 
 _PAGE = 200
@@ -27,16 +27,18 @@ class FeedQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     token: str | None = None
 
 
-async def stream_events(session: Session, supervisor: Supervisor, query: FeedQuery) -> None:
+async def stream_events(
+    conversation: Conversation, supervisor: Supervisor, query: FeedQuery
+) -> None:
     """Serve one watcher of all runs. Raises the RunwireError that ended it."""
     since = query.since
-    if not session.authenticated:
-        since = (await session.wait_hello()).since
-    await session.converse(_speech(session, supervisor, since), _ignore, _may_watch)
+    if not conversation.authenticated:
+        since = (await conversation.wait_hello()).since
+    await conversation.converse(_speech(conversation, supervisor, since), _ignore, _may_watch)
 
 
 async def _speech(
-    session: Session, supervisor: Supervisor, since: int | None
+    conversation: Conversation, supervisor: Supervisor, since: int | None
 ) -> AsyncGenerator[str | bytes, None]:
     seq = supervisor.last_seq if since is None else since
     yield msgspec.json.encode({"type": "hello", "seq": seq}).decode()
@@ -44,7 +46,7 @@ async def _speech(
         if supervisor.last_seq > seq:
             for event in await supervisor.events_since(seq, _PAGE):
                 seq = event.seq
-                if message := await _message(session.claims, supervisor, event):
+                if message := await _message(conversation.claims, supervisor, event):
                     yield message
         else:
             with trio.move_on_after(HEARTBEAT_S) as patience:

@@ -1,6 +1,6 @@
 """`/runs/{id}/stream`: one run's output and statuses, live from any offset.
 
-What a viewer is told is `viewer`'s; who it is and how the connection ends is `session`'s.
+What a viewer is told is `viewer`'s; who it is and how the connection ends is `conversation`'s.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from supervisor.messages import Ack, ClientMessage, Hello, Seek
 from supervisor.model import Run, Stream
 from supervisor.service import Supervisor
 from supervisor.wire import RunView, show_run
+from web.conversation import BINARY, Conversation
 from web.logbody import start_offset
-from web.session import BINARY, Session
 from web.viewer import BinaryForm, JsonForm, Viewer, Wish
 
 _STREAMS = {stream.label: stream for stream in Stream}
@@ -33,23 +33,25 @@ class StreamQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 async def stream_run(
-    session: Session, supervisor: Supervisor, run_id: str, query: StreamQuery
+    conversation: Conversation, supervisor: Supervisor, run_id: str, query: StreamQuery
 ) -> None:
     """Serve one viewer of a run to the end. Raises the RunwireError that ended it early."""
     hello = Hello(
         from_=query.from_, streams=query.streams or None, window=query.window, seq=query.seq
     )
-    if not session.authenticated:
-        hello = await session.wait_hello()
+    if not conversation.authenticated:
+        hello = await conversation.wait_hello(stream_of=run_id)
     run = await supervisor.get(run_id)
 
     def admits(claims: Claims) -> None:
         may_watch(claims, run)
 
-    admits(session.claims)
+    admits(conversation.claims)
     events = await supervisor.history(run)
     with supervisor.open_log(run) as view:
-        viewer = Viewer(view, events, _wish(hello, start_offset(view, hello.from_)), _form(session))
+        viewer = Viewer(
+            view, events, _wish(hello, start_offset(view, hello.from_)), _form(conversation)
+        )
 
         def heard(message: ClientMessage) -> None:
             match message:
@@ -62,7 +64,7 @@ async def stream_run(
             ended = await supervisor.wait_ended(run.id)
             return show_run(ended, supervisor.log_info(ended))
 
-        await session.converse(viewer.messages(end), heard, admits)
+        await conversation.converse(viewer.messages(end), heard, admits)
 
 
 def may_watch(claims: Claims, run: Run) -> None:
@@ -72,8 +74,8 @@ def may_watch(claims: Claims, run: Run) -> None:
         raise NoSuchRun(f"there is no run {run.id}")
 
 
-def _form(session: Session) -> BinaryForm | JsonForm:
-    return BinaryForm() if session.subprotocol == BINARY else JsonForm()
+def _form(conversation: Conversation) -> BinaryForm | JsonForm:
+    return BinaryForm() if conversation.subprotocol == BINARY else JsonForm()
 
 
 def _wish(hello: Hello, start: int) -> Wish:

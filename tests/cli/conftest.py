@@ -18,7 +18,7 @@ import msgspec
 import pytest
 import trio
 
-from supervisor.wire import RunList, RunView
+from supervisor.wire import RunView
 
 RUNWIRE = str(Path(sys.executable).with_name("runwire"))
 JOBS = r"""
@@ -75,6 +75,13 @@ class Server:
             self.process.communicate(timeout=30)
             self.process = None
 
+    def restart_with(self, setting: str) -> None:
+        """Serves on with a line more in `[supervisor]`."""
+        file = self.directory / "jobs.toml"
+        file.write_text(f"[supervisor]\n{setting}\n{JOBS}", encoding="utf-8")
+        self.stop()
+        self.start()
+
     @property
     def environment(self) -> dict[str, str]:
         """What makes the command line find this server."""
@@ -108,11 +115,6 @@ class Server:
         """A run as it is now."""
         view: RunView = self.json(RunView, "show", "--json", run_id)
         return view
-
-    def newest(self) -> RunView:
-        """The run that was submitted last."""
-        runs: RunList = self.json(RunList, "list", "--json", "-n", "1")
-        return runs.runs[0]
 
     def submit(self, *arguments: str) -> str:
         """The id of a new run."""

@@ -108,12 +108,12 @@ def test_the_same_id_and_request_twice_is_one_run(server: Server) -> None:
 def test_a_submit_that_cannot_be_names_what_is_wrong(
     server: Server, arguments: list[str], code: int, said: str
 ) -> None:
-    before = server.newest().id
+    before = server.output("list")
     done = server.run("submit", *arguments)
     assert (done.returncode, done.stdout) == (code, b"")
     assert said in done.stderr.decode()
     assert b"Traceback" not in done.stderr
-    assert server.newest().id == before
+    assert server.output("list") == before
 
 
 # --- list -----------------------------------------------------------------------------------------
