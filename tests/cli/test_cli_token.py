@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +13,8 @@ import jwt
 import msgspec
 import pytest
 
-from supervisor.exitcodes import ExitCode
+from supervisor.errors import StateDirError
+from supervisor.exitcodes import ExitCode, code_of_error
 from supervisor.wire import NewToken, TokenList, TokenView
 from tests.cli.conftest import RUNWIRE, Server
 
@@ -157,6 +159,62 @@ def test_a_token_without_name_cannot_be_revoked(server: Server) -> None:
     nameless = jwt.encode({"exp": 1}, "k" * 32, "HS256")
     done = server.run("token", "revoke", nameless)
     assert (done.returncode, b"no name (jti)" in done.stderr) == (ExitCode.REFUSED, True)
+
+
+class TestRestarts:
+    """The real server, killed and started again on its state directory."""
+
+    def test_tokens_and_revocations_stay(self, own_server: Server) -> None:
+        key = own_server.state / "token.key"
+        before = (key.read_bytes(), key.stat().st_mode & 0o777)
+        kept, ended = create(own_server), create(own_server)
+        own_server.output("token", "revoke", ended)
+        own_server.stop(signal.SIGKILL)
+        own_server.start()
+        assert with_token(own_server, kept, "list").returncode == 0
+        assert with_token(own_server, ended, "list").returncode == ExitCode.DENIED
+        assert (key.read_bytes(), key.stat().st_mode & 0o777) == before
+        assert before[1] == 0o600
+
+    def test_removing_the_key_ends_every_token(self, own_server: Server) -> None:
+        token = create(own_server)
+        own_server.stop()
+        (own_server.state / "token.key").unlink()
+        own_server.start()
+        assert with_token(own_server, token, "list").returncode == ExitCode.DENIED
+        assert with_token(own_server, create(own_server), "list").returncode == 0
+
+    def test_a_key_that_others_can_read_stops_the_start(self, own_server: Server) -> None:
+        own_server.stop()
+        (own_server.state / "token.key").chmod(0o644)
+        done = own_server.run("serve", "--bind", "127.0.0.1:0", "--state-dir", "s")
+        assert done.returncode == code_of_error(StateDirError(""))
+        assert b"chmod 600" in done.stderr.splitlines()[-1]
+
+    def test_a_key_file_that_is_wrong_stops_the_start_and_is_named(
+        self, own_server: Server
+    ) -> None:
+        own_server.stop()
+        (own_server.directory / "wrong.pem").write_text("no key")
+        auth = '[auth]\nkeys = ["gone.pem", "wrong.pem"]\n'
+        (own_server.directory / "jobs.toml").write_text(auth)
+        done = own_server.run("serve", "--bind", "127.0.0.1:0", "--state-dir", "s")
+        assert (done.returncode, done.stdout) == (ExitCode.CONFIG, b"")
+        assert b"gone.pem: cannot be read: No such file" in done.stderr
+        assert b"wrong.pem: holds no public key" in done.stderr
+
+    def test_a_configured_key_counts(self, own_server: Server) -> None:
+        secret = "a secret that two programs on this machine share"
+        own_server.stop()
+        (own_server.directory / "shared").write_text(secret)
+        auth = '[auth]\nkeys = [{ file = "shared", algorithm = "HS256" }]\naudience = "rw"\n'
+        (own_server.directory / "jobs.toml").write_text(auth)
+        own_server.start()
+        claims = {"scope": "runs:read", "exp": int(datetime.now(UTC).timestamp()) + 60}
+        for aud, code in (("rw", 0), ("other", ExitCode.DENIED)):
+            token = jwt.encode(claims | {"aud": aud}, secret, "HS256")
+            assert with_token(own_server, token, "list").returncode == code
+        assert said(create(own_server))["aud"] == "rw"
 
 
 class TestInspect:
