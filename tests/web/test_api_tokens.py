@@ -262,7 +262,7 @@ class TestFollowing:
     async def test_it_ends_when_the_token_expires(self, site: Site) -> None:
         run_id = (await site.http.post("/runs", json={"job": "sleeper"})).json()["id"]
         await site.running(run_id, written=6)
-        new = await made(site, lifetime="1s")
+        new = await made(site, lifetime="3s")
         with pytest.raises(httpx.RemoteProtocolError):
             await self.follow(site, run_id, new["token"])
 

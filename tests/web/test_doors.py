@@ -317,7 +317,7 @@ class TestEnds:
 
     async def test_a_stream_ends_when_its_token_expires(self, site: Site) -> None:
         run_id = await sleeper(site)
-        token = await token_for(site, lifetime="1s")
+        token = await token_for(site, lifetime="3s")
         async with watching(site, f"/runs/{run_id}/stream", header=token) as viewer:
             code, _said = await viewer.closed()
         assert code == 4401
