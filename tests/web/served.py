@@ -102,7 +102,7 @@ OpenSite = Callable[..., AbstractAsyncContextManager[Site]]
 
 
 @asynccontextmanager
-async def running_site(
+async def running_site(  # noqa: PLR0913 - each is a wish of its own
     tmp_path: Path,
     *,
     auth: Auth | None = None,
