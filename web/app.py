@@ -24,6 +24,7 @@ from web.call import Call
 from web.door import own_names, peer_of, wrong_host
 from web.hosts import host_allowed
 from web.openapi import with_document
+from web.pages import Pages
 from web.peer import Peer
 from web.problems import HttpProblem, plain_problem, problem_of, problem_response
 from web.route import Route
@@ -70,6 +71,7 @@ def create_app(
             view_func=functools.partial(door.serve, route),
             methods=[route.method],
         )
+    Pages(settings.base_path).add_to(app)
     app.before_request(door.check_host)
     app.after_request(_add_headers)
     app.register_error_handler(RunwireError, _on_error)

@@ -57,7 +57,7 @@ export function formatTime(ms) {
 /** What runs: `python -m x`, as one would type it. @param {{command: string[] | null, shell: string | null}} spec */
 export function formatCommand({ command, shell }) {
   if (shell !== null) return shell;
-  return (command ?? []).map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ');
+  return (command ?? []).map((word) => (/^[\w@%+=:./{}-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ');
 }
 
 /** What a run is called: its job, else its command. @param {Run} run */

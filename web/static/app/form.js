@@ -41,13 +41,14 @@ export function makeField(label, control, remark = '') {
  * @param {Record<string, Field>} options.fields by the name of the request's field
  * @param {(Node | false)[]} options.content
  * @param {string} options.label of the button
+ * @param {Node | false} [options.extra] beside the button
  * @param {() => import('../runs.js').NewRun} options.request
  */
-export function makeRunForm(app, { fields, content, label, request }) {
+export function makeRunForm(app, { fields, content, label, extra = false, request }) {
   const button = h('button', { type: 'submit', className: 'button primary', title: 'Ctrl+Enter' }, label);
   const trouble = h('p', { className: 'error', role: 'alert' });
   const form = h('form', { className: 'card run-form', noValidate: true }, ...content, trouble,
-    h('div', { className: 'form-foot' }, button, h('span', { className: 'muted' }, 'Ctrl+Enter')));
+    h('div', { className: 'form-foot' }, button, extra, h('span', { className: 'muted hotkey' }, 'Ctrl+Enter')));
   form.addEventListener('keydown', (event) => {
     if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) form.requestSubmit();
   });

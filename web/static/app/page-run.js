@@ -104,12 +104,12 @@ class RunPage {
   #showFacts(run) {
     const time = (/** @type {string} */ at) =>
       h('time', { dateTime: at, title: formatTime(Date.parse(at)) }, formatAgo(Date.now() - Date.parse(at)));
-    const failed = [run.reason === 'exit_code' ? '' : formatReason(run), run.reason === 'signal' ? '' : run.message];
+    const failed = run.reason === 'exit_code' || run.reason === 'signal' ? [] : [formatReason(run), run.message];
     /** @type {[string, (Node | string | null | false)][]} */
     const facts = [
       ['Run', h('span', { className: 'id' }, run.id)],
       [run.started_at ? 'Started' : 'Queued', time(run.started_at ?? run.created_at)],
-      ['Took', this.#elapsed(run)],
+      [run.ended_at ? 'Took' : 'Running for', this.#elapsed(run)],
       ['Exit', formatExit(run) && h('strong', { className: run.status }, formatExit(run))],
       ['Why', run.status === 'failed' && failed.filter(Boolean).join(': ')],
       ['Attempt', run.attempt > 1 && String(run.attempt)],
@@ -117,7 +117,7 @@ class RunPage {
       ['Pid', run.pid !== null && !run.ended_at && String(run.pid)],
       ['By', run.created_by.name],
       ['In', run.spec.cwd],
-      ['With', Object.entries(run.spec.params).map(([name, value]) => `${name}=${value}`).join(' ')],
+      ['With', Object.entries(run.spec.params).filter(([, value]) => value !== '').map(([name, value]) => `${name}=${value}`).join(' ')],
       ['Output', run.output_complete === false && 'incomplete: a process it left held on to it'],
     ];
     const shown = facts.filter(([, value]) => value !== '' && value !== null && value !== false);

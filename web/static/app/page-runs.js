@@ -52,9 +52,9 @@ class RunsPage {
     this.#table = new RunTable(app, (text) => this.#say(text));
     this.#search.value = this.#filter.q;
     this.element = h('div', { className: 'page' },
-      h('div', { className: 'page-head' }, h('h1', {}, 'Runs'), h('span', { className: 'space' }),
-        h('a', { className: 'button', href: link('new') }, 'Run a command'),
-        h('a', { className: 'button primary', href: link('jobs') }, 'Start a job')),
+      h('div', { className: 'page-head' }, h('h1', {}, 'Runs'), h('span', { className: 'actions' },
+        app.session.may('runs:exec') && h('a', { className: 'button', href: link('new') }, 'Run a command'),
+        app.session.may('runs:submit') && h('a', { className: 'button primary', href: link('jobs') }, 'Start a job'))),
       h('div', { className: 'filters' }, this.#chips, this.#extra, this.#search),
       this.#notice, this.#news, this.#table.element, this.#state,
       h('p', { className: 'more' }, this.#more));

@@ -1,7 +1,7 @@
 // @ts-check
 // Starting a job: a form made of its parameters.
 
-import { fill, h } from '../dom.js';
+import { fill, h, setText } from '../dom.js';
 import { formatCommand } from '../format.js';
 import { ApiError } from '../runs.js';
 import { makeField, makeRunForm } from './form.js';
@@ -14,13 +14,15 @@ import { explain } from './words.js';
 
 /** @param {import('./main.js').App} app @param {string} name @returns {import('./router.js').Page} */
 export function makeStartPage(app, name) {
+  const about = h('p', {});
   const content = h('div', {}, h('p', { className: 'muted' }, 'Loading…'));
   const element = h('div', { className: 'page narrow' },
-    h('p', { className: 'crumbs' }, h('a', { href: link('jobs') }, 'Jobs')), h('h1', {}, name), content);
+    h('p', { className: 'crumbs' }, h('a', { href: link('jobs') }, 'Jobs')), h('h1', {}, name), about, content);
   const load = async () => {
     try {
       const job = await app.runs.job(name);
-      fill(content, h('p', {}, job.description), makeForm(app, job));
+      fill(content, makeForm(app, job));
+      setText(about, job.description);
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) app.session.end();
       if (error instanceof ApiError && error.status === 404) {
@@ -41,7 +43,7 @@ function makeForm(app, job) {
   const fields = Object.fromEntries(inputs.map(({ name, field }) => [`params.${name}`, field]));
   const last = job.last_run;
   const asLastTime = last && inputs.length > 0 && h('button', {
-    type: 'button', className: 'button small', onclick: () => inputs.forEach(({ name, set }) => set(last.spec.params[name])),
+    type: 'button', className: 'button', onclick: () => inputs.forEach(({ name, set }) => set(last.spec.params[name])),
   }, 'As last time');
   return makeRunForm(app, {
     fields,
@@ -49,9 +51,9 @@ function makeForm(app, job) {
       h('p', { className: 'hint' }, 'Runs ', h('code', {}, formatCommand(job)), ' in ', h('code', {}, job.cwd)),
       ...inputs.map(({ field }) => field.element),
       inputs.length === 0 && h('p', { className: 'muted' }, 'This job has no parameters.'),
-      asLastTime || false,
     ],
     label: `Start ${job.name}`,
+    extra: asLastTime || false,
     request: () => ({ job: job.name, params: Object.fromEntries(inputs.flatMap(({ name, get }) => {
       const value = get();
       return value === undefined ? [] : [[name, value]];

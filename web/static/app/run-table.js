@@ -2,7 +2,7 @@
 // The table of runs: a row each, changed in place, so that nothing moves while somebody reads.
 
 import { h, setText } from '../dom.js';
-import { formatAgo, formatBytes, formatDuration, formatExit, formatReason, formatTime, nameOf } from '../format.js';
+import { formatAgo, formatBytes, formatCommand, formatDuration, formatExit, formatReason, formatTime, nameOf } from '../format.js';
 import { ApiError } from '../runs.js';
 import { makeBadge, updateBadge } from './badge.js';
 import { link } from './router.js';
@@ -10,7 +10,7 @@ import { explain } from './words.js';
 
 /** @typedef {import('../runs.js').Run} Run */
 
-const HEADINGS = [['Status', ''], ['Job', ''], ['Run', 'wide'], ['Started', ''], ['Duration', 'wide'], ['Exit', 'wide'], ['Output', 'wide'], ['', '']];
+const HEADINGS = [['Status', ''], ['Job', ''], ['Run', 'wide'], ['Started', ''], ['Duration', 'wide'], ['Exit', 'wide'], ['Output', 'wide'], ['', 'act']];
 const SKELETON_ROWS = 6;
 
 class Row {
@@ -54,7 +54,7 @@ class Row {
     updateBadge(this.#badge, run);
     setText(this.#exit, formatExit(run) || '–');
     this.#exit.title = formatReason(run);
-    setText(this.#detail, run.attempt > 1 ? `attempt ${run.attempt}` : '');
+    setText(this.#detail, [run.attempt > 1 && `attempt ${run.attempt}`, run.job && formatCommand(run.spec)].filter(Boolean).join(' · '));
     setText(this.#output, formatBytes(run.log.size));
     const cancelling = run.cancel_requested_at !== null;
     const canStart = this.#app.session.may(run.job === null ? 'runs:exec' : 'runs:submit');
@@ -107,7 +107,7 @@ export class RunTable {
   #body = h('tbody', {});
   element = h('table', { className: 'runs' },
     h('thead', {}, h('tr', {}, ...HEADINGS.map(([text, className]) =>
-      text ? h('th', { scope: 'col', className }, text) : h('td', {})))),
+      h(text ? 'th' : 'td', { className, scope: text ? 'col' : null }, text)))),
     this.#body);
 
   /** @param {import('./main.js').App} app @param {(text: string) => void} say */

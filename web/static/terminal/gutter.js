@@ -3,7 +3,7 @@
 
 import { h } from '../dom.js';
 
-const MARKS = { stdout: '', stderr: 'E', remark: '▸' };
+const MARKS = { stdout: '', stderr: 'E', remark: '' };
 
 /** @param {number} timeMs */
 function clock(timeMs) {
