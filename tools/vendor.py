@@ -64,7 +64,7 @@ PACKAGES = (
 
 def take_in(package: Package, directory: Path) -> None:
     """Fetch a package and write the wanted files to `VENDOR`."""
-    pack = ["npm", "pack", "--silent", "--pack-destination", directory]
+    pack = ["npm", "pack", "--silent", "--pack-destination", str(directory)]
     done = subprocess.run(
         [*pack, f"{package.name}@{package.version}"], check=True, capture_output=True, text=True
     )

@@ -130,10 +130,8 @@ def _file(name: str, body: bytes) -> File:
     )
 
 
-def _send(
-    file: File, headers: Mapping[str, str], status: HTTPStatus = HTTPStatus.OK
-) -> Response:
-    packed = file.packed if "gzip" in request.accept_encodings else None
+def _send(file: File, headers: Mapping[str, str], status: HTTPStatus = HTTPStatus.OK) -> Response:
+    packed = file.packed if request.accept_encodings["gzip"] > 0 else None
     response = Response(
         file.body if packed is None else packed,
         status=status,
