@@ -31,6 +31,7 @@ _MODULES = MappingProxyType(
         "signal": "supervisor.cli_runs",
         "retry": "supervisor.cli_runs",
         "jobs": "supervisor.cli_runs",
+        "token": "supervisor.cli_token",
         "check": "supervisor.cli_server",
         "completion": "supervisor.cli_server",
     }

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 from rich.cells import cell_len, set_cell_size
 
-from supervisor.cli_output import painted, wants_colour
+from supervisor.cli_colour import painted, wants_colour
 
 _BETWEEN = "  "
 _LEAST_ROOM = 10

@@ -14,16 +14,9 @@ from collections.abc import Iterable, Sequence
 import click
 import msgspec
 
+from supervisor.cli_colour import painted, to_terminal
 from supervisor.errors import BadValue, RunwireError
-from supervisor.model import Status
 
-_COLOURS = {
-    Status.QUEUED: "yellow",
-    Status.RUNNING: "blue",
-    Status.SUCCEEDED: "green",
-    Status.FAILED: "red",
-    Status.CANCELLED: "magenta",
-}
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 
 
@@ -79,28 +72,6 @@ def print_facts(facts: Iterable[tuple[str, str]]) -> None:
         click.echo(f"{label + ':':{width}}{painted(plain(first))}")
         for line in more:
             click.echo(f"{'':{width}}{plain(line)}")
-
-
-def painted(value: str) -> str:
-    """The text in the colour of the status it begins with, if it does and colours are wanted."""
-    colour = _colour(value)
-    return click.style(value, fg=colour) if colour and wants_colour() else value
-
-
-def _colour(field: str) -> str:
-    word = field.partition(" ")[0]
-    return _COLOURS[Status(word)] if word in _COLOURS else ""
-
-
-def wants_colour() -> bool:
-    """True on a terminal, unless NO_COLOR (no-color.org) or a dumb terminal forbids it."""
-    forbidden = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return to_terminal() and not forbidden
-
-
-def to_terminal() -> bool:
-    """True if a person reads stdout."""
-    return sys.stdout.isatty()
 
 
 class ReaderGone(BrokenPipeError):

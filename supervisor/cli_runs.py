@@ -8,6 +8,7 @@ import click
 
 from supervisor import cli_render as render
 from supervisor.address import Address
+from supervisor.cli_colour import to_terminal
 from supervisor.cli_options import (
     CommandAfterDashes,
     complete_job,
@@ -17,7 +18,7 @@ from supervisor.cli_options import (
     run_options,
     server_options,
 )
-from supervisor.cli_output import print_facts, print_json, print_table, say, say_error, to_terminal
+from supervisor.cli_output import print_facts, print_json, print_table, say, say_error
 from supervisor.client import Client, Reply, RunFilter
 from supervisor.errors import RunwireError
 from supervisor.exitcodes import code_of_error

@@ -16,23 +16,34 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
 
 from supervisor.address import Address, target
 from supervisor.checks import is_run_id
-from supervisor.errors import Denied, NoSuchJob, NoSuchRun, ProtocolError, ServerUnreachable
+from supervisor.errors import (
+    Denied,
+    NoSuchJob,
+    NoSuchRun,
+    NoSuchToken,
+    ProtocolError,
+    ServerUnreachable,
+)
 from supervisor.refusal import refusal
 from supervisor.wire import (
     CancelRequest,
     EventList,
     JobList,
     JobView,
+    NewToken,
     RunList,
     RunView,
     SignalRequest,
     SubmitRequest,
+    TokenList,
+    TokenRequest,
 )
 
 T = TypeVar("T")
@@ -144,6 +155,23 @@ class Client:
             raise NoSuchJob(f"there is no job {name!r}: no job can have such a name")
         return self._get(f"/jobs/{name}", JobView)
 
+    def create_token(self, request: TokenRequest) -> Reply[NewToken]:
+        """Asks for a token. The answer is the only time that it is told."""
+        return self._post("/tokens", request, NewToken)
+
+    def tokens(self) -> Reply[TokenList]:
+        """The tokens that the server issued, without the tokens themselves."""
+        return self._get("/tokens", TokenList)
+
+    def revoke_token(self, jti: str, *, until: int | None = None) -> None:
+        """Ends a token. `until` is the `exp` of one that another issuer made."""
+        if not jti.strip(".") or "/" in jti:  # as a path it would be another one
+            raise NoSuchToken(f"there is no token {jti!r}: no token can have such a name")
+        query: dict[str, str | list[str]] = {} if until is None else {"until": str(until)}
+        path = target(self.address, f"/tokens/{quote(jti, safe='')}", query)
+        with self._exchange("DELETE", path, None):
+            pass
+
     def log(self, run_id: str, *, start: int = 0, stream: str | None = None) -> Iterator[bytes]:
         """The log's bytes so far from offset `start`, merged or of one `stream`, in pieces.
 
@@ -226,7 +254,11 @@ class _SocketConnection(http.client.HTTPConnection):
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        try:
+            self.sock.connect(self._path)
+        except OSError:
+            self.close()
+            raise
 
 
 def _connection(address: Address, timeout_s: float) -> http.client.HTTPConnection:

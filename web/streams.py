@@ -18,16 +18,15 @@ from quart import Websocket, websocket
 
 from supervisor.access import Claims, Scope
 from supervisor.config import WebSettings
-from supervisor.errors import RunwireError
 from supervisor.service import Supervisor
 from web.auth import Auth, bearer_token
 from web.call import check_run_id, decode_query
+from web.conversation import WRONG_SUBPROTOCOL, Conversation, choose_subprotocol
 from web.door import own_names, peer_of, wrong_host
 from web.feed import FeedQuery, stream_events
 from web.hosts import host_allowed, same_origin
 from web.problems import HttpProblem
-from web.session import BUG, WRONG_SUBPROTOCOL, Session, choose_subprotocol
-from web.stream import StreamQuery, may_watch, stream_run
+from web.stream import StreamQuery, may_watch, read_wish, stream_run
 
 Q = TypeVar("Q", bound=Struct)
 
@@ -54,12 +53,15 @@ class Streams:
         """One run's stream, by path or by `runId`."""
         socket = self._socket()
         query = _query(socket, StreamQuery)
+        wish = read_wish(query)
         wanted = check_run_id(run_id or query.run_id or "")
-        claims = await self._claims(socket, query.token)
+        claims = await self._claims(socket, query.token, stream_of=wanted)
         if claims is not None:
             may_watch(claims, await self._supervisor.get(wanted))
         await self._converse(
-            socket, claims, lambda session: stream_run(session, self._supervisor, wanted, query)
+            socket,
+            claims,
+            lambda conversation: stream_run(conversation, self._supervisor, wanted, wish),
         )
 
     async def all(self) -> None:
@@ -70,7 +72,9 @@ class Streams:
         if claims is not None:
             claims.require(Scope.RUNS_READ)
         await self._converse(
-            socket, claims, lambda session: stream_events(session, self._supervisor, query)
+            socket,
+            claims,
+            lambda conversation: stream_events(conversation, self._supervisor, query),
         )
 
     def _socket(self) -> Websocket:
@@ -87,16 +91,24 @@ class Streams:
             )
         return socket
 
-    async def _claims(self, socket: Websocket, token: str | None) -> Claims | None:
-        """Who is asking, None if it has still to be said. Raises Unauthenticated."""
-        given = bearer_token(socket.headers.get("Authorization")) or token
+    async def _claims(
+        self, socket: Websocket, token: str | None, *, stream_of: str | None = None
+    ) -> Claims | None:
+        """Who is asking, None if it has still to be said. Raises Denied."""
+        header = bearer_token(socket.headers.get("Authorization"))
+        given = token if header is None else header
         peer = peer_of(socket)
         if given is None and not peer.local:
             return None
-        return await self._auth.claims_of(peer, given)
+        return await self._auth.claims_of(
+            peer, given, stream_of=stream_of, in_url=given is not None and header is None
+        )
 
     async def _converse(
-        self, socket: Websocket, claims: Claims | None, talk: Callable[[Session], Awaitable[None]]
+        self,
+        socket: Websocket,
+        claims: Claims | None,
+        talk: Callable[[Conversation], Awaitable[None]],
     ) -> None:
         offered = socket.requested_subprotocols
         subprotocol = choose_subprotocol(offered)
@@ -104,16 +116,12 @@ class Streams:
         if offered and subprotocol is None:
             await socket.close(WRONG_SUBPROTOCOL, "no subprotocol in common")
             return
-        session = Session(socket, self._auth, claims, self._shutdown)
+        conversation = Conversation(socket, self._auth, claims, self._shutdown)
         try:
-            await talk(session)
-        except RunwireError as error:
-            await session.close(error)
+            await conversation.hold(talk)
         except Exception:  # noqa: BLE001 - a bug in one conversation is no reason to end another
             _log.exception("%s failed", socket.path)
-            await socket.close(BUG)
-        else:
-            await session.close()
+            await conversation.close_after_bug()
 
 
 def _query(socket: Websocket, kind: type[Q]) -> Q:

@@ -31,6 +31,11 @@ def command(name: str) -> click.Command:
     return found
 
 
+def with_subcommands(found: click.Command) -> list[click.Command]:
+    """The command, or if it only groups others, those."""
+    return list(found.commands.values()) if isinstance(found, click.Group) else [found]
+
+
 def runwire(*arguments: str) -> subprocess.CompletedProcess[str]:
     """One command that needs no server."""
     return subprocess.run(
@@ -52,7 +57,8 @@ def test_the_page_has_a_section_for_each_command_and_no_other() -> None:
 def test_a_section_tells_every_option_and_no_other(name: str) -> None:
     options = {
         spelling
-        for parameter in command(name).params
+        for each in with_subcommands(command(name))
+        for parameter in each.params
         if isinstance(parameter, click.Option)
         for spelling in parameter.opts
     }
@@ -63,8 +69,9 @@ def test_a_section_tells_every_option_and_no_other(name: str) -> None:
 
 def test_the_options_that_find_the_server_are_those_of_every_command_that_asks_it() -> None:
     for name in set(NAMES) - {"serve", "check", "completion"}:
-        spellings = {spelling for parameter in command(name).params for spelling in parameter.opts}
-        assert spellings >= SERVER_OPTIONS
+        for each in with_subcommands(command(name)):
+            spellings = {spelling for parameter in each.params for spelling in parameter.opts}
+            assert spellings >= SERVER_OPTIONS or each.name == "inspect"
     assert all(f"`{option} " in PAGE for option in SERVER_OPTIONS)
 
 
@@ -74,9 +81,10 @@ def test_every_exit_code_is_told() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_and_option_has_a_help(name: str) -> None:
-    found = command(name)
-    assert found.help
-    assert [p.name for p in found.params if isinstance(p, click.Option) and not p.help] == []
+    assert command(name).help
+    for found in with_subcommands(command(name)):
+        assert found.help
+        assert [p.name for p in found.params if isinstance(p, click.Option) and not p.help] == []
 
 
 @pytest.mark.parametrize(
