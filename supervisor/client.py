@@ -215,6 +215,9 @@ class Client:
             response = connection.getresponse()
             if response.status >= 300:
                 raise refusal(response.status, response.read())
+            if response.length is None and not response.chunked:
+                # Its end could not be told from a break; a head cut short looks so, too.
+                raise http.client.IncompleteRead(b"")
             yield response
         except (OSError, http.client.HTTPException) as exc:
             raise ConnectionBroke(unreachable(self.address, exc).message) from exc
