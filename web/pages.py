@@ -31,7 +31,7 @@ _TYPES = {".mjs": "text/javascript", ".js": "text/javascript"}
 _DIGEST_LENGTH = 16
 
 # xterm.js sets style attributes for colours; elements and scripts come from our own files alone.
-POLICY = "; ".join(
+POLICY = "; ".join(  # noqa: FLY002 - one rule a line
     (
         "default-src 'none'",
         "script-src 'self'",
