@@ -336,20 +336,20 @@ async def test_run_survives_a_killed_server_and_tells_that_the_run_was_lost(
     assert (run.status, run.reason) == (Status.FAILED, Reason.LOST)
 
 
-async def test_logs_f_waits_through_a_killed_server_for_the_run_that_comes_next(
+async def test_a_killed_server_loses_what_ran_and_goes_on_with_what_waited(
     own_server: Server, echo: Echo
 ) -> None:
-    """The log of the run that is lost ends with the server; the queued one is followed to its end."""
+    """`logs -f` of the one ends there; `run` of the other waits, and misses nothing."""
     own_server.restart_with("max_running = 1")
     first = own_server.submit(*echo.command)
-    second = own_server.submit("--", "seq", "100000")
     echo.tell("before")
     with trio.fail_after(WAIT_S):
         async with (
             own_server.running("logs", "-f", first) as one,
-            own_server.running("logs", "-f", second) as two,
+            own_server.running("run", "--id", "second", "--", "seq", "100000") as two,
         ):
             await read_until(one.stdout, b"before\n")
+            await wait_known(own_server, "second")
             own_server.stop(signal.SIGKILL)
             await trio.to_thread.run_sync(own_server.start)
             assert await read_all(one.stdout) == b""
