@@ -34,6 +34,7 @@ class Tab:
         self.page = page
         self.server = server
         self.complaints: list[str] = []
+        self._signed_in = False
         self._forgiven: list[re.Pattern[str]] = []
         page.on("console", self._heard)
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
@@ -44,15 +45,20 @@ class Tab:
 
     def open(self, path: str = "", token: str | None = TOKEN) -> Page:
         """Open a page below /ui/, signed in with `token`."""
-        self.page.goto(f"{self.server.url}ui/")
-        if token is not None:
-            self.page.evaluate("token => sessionStorage.setItem('runwire.token', token)", token)
+        if token is not None and not self._signed_in:
+            self.page.add_init_script(f"sessionStorage.setItem('runwire.token', '{token}')")
+            self._signed_in = True
         self.page.goto(f"{self.server.url}ui/{path}")
         return self.page
 
-    def open_run(self, run_id: str, token: str = TOKEN) -> Page:
+    def open_run(self, run_id: str, token: str | None = TOKEN) -> Page:
         """Open a run's page; returns at once."""
         return self.open(f"runs/{run_id}", token)
+
+    def sign_in(self, token: str) -> None:
+        """Fill in whatever form asks for a token."""
+        self.page.get_by_label("Token", exact=True).fill(token)
+        self.page.locator(".token-form button[type=submit]").click()
 
     def text(self) -> str:
         """What stands in the terminal."""

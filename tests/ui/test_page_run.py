@@ -200,7 +200,7 @@ def test_what_is_not_there_is_said_in_words(tab: Tab, path: str) -> None:
     page = tab.open(path)
     expect(page.get_by_role("heading")).to_contain_text("There is no such")
     page.get_by_role("link", name="All runs").click()
-    expect(page.get_by_role("heading", name="Runs")).to_be_visible()
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
 
 
 def test_keys_work_in_the_terminal_and_tab_leaves_it(tab: Tab, server: Server) -> None:
