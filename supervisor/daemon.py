@@ -29,9 +29,13 @@ from supervisor.launcher import Launcher
 from supervisor.queue import Limits
 from supervisor.service import Jobs, Supervisor, open_supervisor
 from supervisor.statedir import StateDir, open_state_dir
+from supervisor.tokenkey import open_token_key
+from supervisor.tokens import Tokens, open_tokens
 from web.app import create_app
 from web.auth import DEV_TOKEN, Auth, make_auth
+from web.bearer import open_bearer
 from web.fence import serve_web
+from web.keys import Key, read_configured
 from web.listen import address_of, close_all, open_tcp, open_unix
 
 _log = logging.getLogger("runwire")
@@ -55,19 +59,29 @@ def serve(
     _log_to_stderr()
     for warning in settings.warnings:
         _log.warning("%s", warning)
-    trio.run(_serve, settings, make_auth(os.environ, dev=dev), dev)
+    keys = read_configured(settings.auth)
+    trio.run(_serve, settings, make_auth(os.environ, dev=dev), keys, dev)
 
 
-async def _serve(settings: Settings, auth: Auth, dev: bool) -> None:  # noqa: FBT001 - trio.run
+async def _serve(
+    settings: Settings,
+    auth: Auth,
+    keys: Sequence[Key],
+    dev: bool,  # noqa: FBT001 - trio.run
+) -> None:
     with ExitStack() as stack:
         state = stack.enter_context(open_state_dir(settings.supervisor.state_dir))
         sockets = open_tcp(settings.web.bind)
         stack.callback(close_all, sockets)
         sockets.append(open_unix(settings.web.socket))
         signals = stack.enter_context(trio.open_signal_receiver(*_SIGNALS))
-        async with _open_engine(settings, state) as supervisor, trio.open_nursery() as nursery:
+        async with (
+            _open_engine(settings, state) as (supervisor, tokens),
+            open_bearer(settings.auth, keys, tokens) as bearer,
+            trio.open_nursery() as nursery,
+        ):
             shutdown = trio.Event()
-            app = create_app(supervisor, settings.web, auth, shutdown)
+            app = create_app(supervisor, settings.web, auth.with_bearer(bearer), shutdown)
             await nursery.start(serve_web, app, sockets, settings.web.limits, shutdown)
             for trouble in await supervisor.autostart():
                 _log.error("%s", trouble)
@@ -98,8 +112,12 @@ async def _next_signal(signals: AsyncIterator[int]) -> int:
 
 
 @asynccontextmanager
-async def _open_engine(settings: Settings, state: StateDir) -> AsyncIterator[Supervisor]:
-    """The engine on this machine's processes and this state directory's files."""
+async def _open_engine(
+    settings: Settings, state: StateDir
+) -> AsyncIterator[tuple[Supervisor, Tokens]]:
+    """The engine on this machine's processes and this state directory's files, and its tokens."""
+    key = open_token_key(state.token_key)
+    audience = next(iter(settings.auth.audience), None)
     launcher = Launcher(open_files=_raise_open_files())
     try:
         async with open_journal(state.journal) as journal:
@@ -107,15 +125,18 @@ async def _open_engine(settings: Settings, state: StateDir) -> AsyncIterator[Sup
                 launcher, instance=state.instance, drain_s=settings.supervisor.drain_s
             )
             base = settings.path.parent if settings.path is not None else Path.cwd()
-            async with open_supervisor(
-                journal=journal,
-                executor=executor,
-                state=state,
-                jobs=Jobs(settings.jobs, str(base)),
-                limits=Limits(settings.supervisor.max_running),
-                log_sync_s=settings.supervisor.log_sync_s,
-            ) as supervisor:
-                yield supervisor
+            async with (
+                open_tokens(journal, key, audience=audience) as tokens,
+                open_supervisor(
+                    journal=journal,
+                    executor=executor,
+                    state=state,
+                    jobs=Jobs(settings.jobs, str(base)),
+                    limits=Limits(settings.supervisor.max_running),
+                    log_sync_s=settings.supervisor.log_sync_s,
+                ) as supervisor,
+            ):
+                yield supervisor, tokens
     finally:
         launcher.close()
 

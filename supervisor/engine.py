@@ -14,13 +14,14 @@ import bisect
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import trio
 
 from supervisor import clock, lifecycle
 from supervisor.capture import keep_synced
-from supervisor.errors import RunIdTaken, ShuttingDown, StorageUnavailable
-from supervisor.executors import Console, Executor, Trace
+from supervisor.errors import RunIdTaken, RunwireError, ShuttingDown, StorageUnavailable
+from supervisor.executors import Console, Executor, StopBox, Trace
 from supervisor.journal import Journal
 from supervisor.live import LiveRun, Posting
 from supervisor.logwriter import LogWriter
@@ -32,6 +33,7 @@ from supervisor.model import (
     Dispatched,
     Entry,
     Event,
+    NotStarted,
     Outcome,
     Requeued,
     Run,
@@ -127,21 +129,17 @@ class Engine:
         """Want the run stopped; what has begun is on disk when this returns.
 
         One that waits ends at once. For one that is being stopped only `force` changes anything.
+        Raises StorageUnavailable if it is being stopped, and that cannot be recorded now.
         """
-        if live.posted.status.ended:
-            await live.ended.wait()
-            return
         if live.ticket in self._waiting:
             self._waiting.remove(live.ticket)
-            await self._end(live, Cancelled(message="cancelled while queued"), request.by)
-            return
-        wanted = live.stop.request
-        if wanted is not None and (wanted.force or not request.force):
-            return
-        posting = self.post(live, StopRequested(request), request.by)
-        # The stop goes ahead of its commit: a full disk must not keep a job alive.
-        live.stop.ask(request)
-        await posting.committed.wait()
+            self._end(live, Cancelled(message="cancelled while queued"), request.by)
+        elif live.wants(request):
+            self.post(live, StopRequested(request), request.by)
+            # The stop goes ahead of its commit: a full disk must not keep a job alive.
+            live.stop.ask(request)
+        if live.outbox:
+            await self.wait_committed(live.outbox[-1])
 
     def post(self, live: LiveRun, event: Event, by: Actor) -> Posting:
         """Decide `event` now; it is committed after all events of this run posted before it.
@@ -155,6 +153,13 @@ class Engine:
         if len(live.outbox) == 1:
             self._nursery.start_soon(self._commit_outbox, live)
         return posting
+
+    async def wait_committed(self, posting: Posting) -> None:
+        """Return once it is on disk. Raises StorageUnavailable if that may take long."""
+        while not posting.committed.is_set():
+            if self._trouble is not None:
+                raise StorageUnavailable(f"it is being done, but not recorded yet: {self._trouble}")
+            await self.changed.wait()
 
     def counts(self) -> tuple[int, int]:
         """How many runs wait, and how many hold a slot."""
@@ -179,18 +184,16 @@ class Engine:
         for run in await self._journal.unfinished():
             events = await self._journal.events(run.id)
             live = self.live[run.id] = LiveRun(run, events)
+            if run.stop is not None:
+                live.stop.ask(StopRequest(run.stop.cause, run.spec.stop, run.stop.requested_by))
             if run.status is Status.RUNNING:
                 self._begin(live, self._reattach)
             elif run.dispatched_at is None:
                 self._wait(live)
             elif await self._executor.find(run) is Trace.STARTED:
                 self._begin(live, self._reattach)
-            elif run.stop is not None:
-                await self._end(live, Cancelled(message="cancelled before it started"), SYSTEM)
             else:
-                requeued = Requeued("the server went down before it started")
-                await self.post(live, requeued, SYSTEM).committed.wait()
-                self._wait(live)
+                self._never_started(live, Requeued("the server went down before it started"))
         self._recovered = True
         self._admit()
 
@@ -201,13 +204,18 @@ class Engine:
     async def stop_all(self, *, force: bool = False) -> None:
         """Take no more runs, stop those that run and see their end. Who waits goes on waiting."""
         self._closing = True
-        active = [self.live[run_id] for run_id in self._active]
-        async with trio.open_nursery() as nursery:
-            for live in active:
-                request = StopRequest(StopCause.SHUTDOWN, live.run.spec.stop, SYSTEM, force)
-                nursery.start_soon(self.stop, live, request)
-        for live in active:
-            await live.ended.wait()
+        for live in [self.live[run_id] for run_id in self._active]:
+            request = StopRequest(StopCause.SHUTDOWN, live.run.spec.stop, SYSTEM, force)
+            if live.posted.status is Status.QUEUED:
+                live.stop.ask(request)  # It has not started, so it waits again.
+            else:
+                self._nursery.start_soon(self._stop_quietly, live, request)
+        while self._active:
+            await self.changed.wait()
+
+    async def _stop_quietly(self, live: LiveRun, request: StopRequest) -> None:
+        with suppress(StorageUnavailable):  # `troubles` tells.
+            await self.stop(live, request)
 
     # --- waiting and starting -------------------------------------------------------------------
 
@@ -224,65 +232,84 @@ class Engine:
 
     def _begin(self, live: LiveRun, life: Callable[[LiveRun], Awaitable[None]]) -> None:
         self._active[live.run.id] = live.ticket
-        self._nursery.start_soon(life, live)
+        self._nursery.start_soon(self._contain, live, life)
 
     # --- the life of one run --------------------------------------------------------------------
 
+    async def _contain(self, live: LiveRun, life: Callable[[LiveRun], Awaitable[None]]) -> None:
+        """The one place where bugs are contained: one of ours fails this run and no other."""
+        try:
+            await life(live)
+        except Exception as exc:
+            _log.exception("run %s: its execution failed", live.run.id)
+            if live.posted.status.ended:
+                raise
+            self._end(live, lifecycle.judge(Crashed(message=_in_words(exc))), SYSTEM)
+
     async def _execute(self, live: LiveRun) -> None:
         await self.post(live, Dispatched(self._executor.name), SYSTEM).committed.wait()
-        await self._carry_out(live, self._executor.execute)
+        log = await self._open_log(live, unless_stopped=True)
+        if log is None:
+            self._never_started(live, Requeued("the server went down before it started"))
+        else:
+            await self._carry_out(live, log, self._executor.execute)
 
     async def _reattach(self, live: LiveRun) -> None:
-        await self._carry_out(live, self._executor.reattach)
+        log = await self._open_log(live, unless_stopped=False)
+        assert log is not None  # noqa: S101 - it was waited for
+        await self._carry_out(live, log, self._executor.reattach)
 
-    async def _carry_out(self, live: LiveRun, carry: Carry) -> None:
-        """From its dispatch to its end on disk."""
-        log = await self._open_log(live)
-        if log is None:
-            await self._end(live, Cancelled(message="cancelled before it started"), SYSTEM)
-            return
+    async def _carry_out(self, live: LiveRun, log: LogWriter, carry: Carry) -> None:
+        """From its first byte to its end, which is then on its way to the disk."""
         live.log = self._open_logs[live.run.id] = log
         try:
-            outcome = await self._outcome(live, Console(log, live.stop, self._poster(live)), carry)
+            outcome = await carry(live.run, Console(log, live.stop, self._poster(live)))
+            if live.posted.status is Status.QUEUED and _waits_on(outcome):
+                self._never_started(live, Requeued("the server went down before it started"))
+                return
             live.log_complete = True
             live.changed.fire()
             await _sync(log)
         finally:
             del self._open_logs[live.run.id]
             log.close()
-        await self._end(live, lifecycle.judge(outcome), SYSTEM)
+        self._end(live, lifecycle.judge(outcome), SYSTEM)
 
-    async def _outcome(self, live: LiveRun, console: Console, carry: Carry) -> Outcome:
-        """What `carry` made of it. A bug of ours fails this run and no other."""
-        try:
-            return await carry(live.run, console)
-        except Exception as exc:  # noqa: BLE001 - the one place where bugs are contained
-            _log.exception("run %s: its execution failed", live.run.id)
-            return Crashed(message=f"a bug in Runwire: {type(exc).__name__}: {exc}")
-
-    async def _open_log(self, live: LiveRun) -> LogWriter | None:
+    async def _open_log(self, live: LiveRun, *, unless_stopped: bool) -> LogWriter | None:
         """Its log, as soon as one can be made; None if a stop was asked for before that."""
-        while live.stop.request is None:
+        while live.stop.request is None or not unless_stopped:
             try:
                 log = LogWriter.create(self._state.logs, live.run.id)
             except StorageUnavailable as exc:
                 live.trouble = exc.message
                 with trio.move_on_after(_RETRY_S):
-                    await live.stop.wait_asked()
+                    await (live.stop.wait_asked if unless_stopped else trio.sleep_forever)()
             else:
                 live.trouble = None
                 log.grew = live.changed
                 return log
         return None
 
-    async def _end(self, live: LiveRun, event: Event, by: Actor) -> None:
-        """Record the end, let go of the run, and see who may start in its place."""
+    def _never_started(self, live: LiveRun, requeued: Requeued) -> None:
+        """It waits again, unless somebody wanted it cancelled."""
+        self._active.pop(live.run.id, None)
+        if live.posted.stop is not None:
+            self._end(live, Cancelled(message="cancelled before it started"), SYSTEM)
+            return
+        self.post(live, requeued, SYSTEM)
+        live.stop, live.log, live.trouble = StopBox(), None, None
+        self._wait(live)
+
+    def _end(self, live: LiveRun, event: Event, by: Actor) -> Posting:
+        """Have its end recorded; `_commit_outbox` then lets go of it."""
         live.log_complete = True
-        await self.post(live, event, by).committed.wait()
+        return self.post(live, event, by)
+
+    def _let_go(self, live: LiveRun) -> None:
+        """Its end is on disk: see who may start in its place."""
         del self.live[live.run.id]
         self._active.pop(live.run.id, None)
         live.ended.set()
-        live.changed.fire()
         self._admit()
 
     # --- recording ------------------------------------------------------------------------------
@@ -300,6 +327,8 @@ class Engine:
             live.run = posting.run
             live.outbox.popleft()
             posting.committed.set()
+            if live.run.status.ended:
+                self._let_go(live)
             live.changed.fire()
             self.changed.fire()
 
@@ -310,10 +339,25 @@ class Engine:
                 event = await self._journal.record(posting.run, posting.entry)
             except StorageUnavailable as exc:
                 self._trouble = exc.message
+                self.changed.fire()
                 await trio.sleep(_RETRY_S)
             else:
                 self._trouble = None
                 return event
+
+
+def _waits_on(outcome: Outcome) -> bool:
+    """Whether it was kept from starting by nothing but our own shutdown."""
+    return isinstance(outcome, NotStarted) and outcome.stopped is StopCause.SHUTDOWN
+
+
+def _in_words(exc: BaseException) -> str:
+    """What went wrong, in one line; of a group that holds one exception, that one."""
+    while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
+        exc = exc.exceptions[0]
+    if isinstance(exc, RunwireError):
+        return exc.message
+    return f"a bug in Runwire: {type(exc).__name__}: {exc}"
 
 
 async def _sync(log: LogWriter) -> None:

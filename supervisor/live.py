@@ -9,7 +9,7 @@ import trio
 
 from supervisor.executors import StopBox
 from supervisor.logwriter import LogWriter
-from supervisor.model import Entry, Run
+from supervisor.model import Entry, Run, StopRequest
 from supervisor.pulse import Pulse
 from supervisor.queue import Ticket
 from supervisor.wire import EventView
@@ -63,3 +63,10 @@ class LiveRun:
     def log_size(self) -> int:
         """The offset at which its log ends so far."""
         return 0 if self.log is None else self.log.size
+
+    def wants(self, request: StopRequest) -> bool:
+        """Whether `request` changes anything: it is the first, or the first to kill at once."""
+        if self.posted.status.ended:
+            return False
+        wanted = self.stop.request
+        return wanted is None or (request.force and not wanted.force)

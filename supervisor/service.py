@@ -94,12 +94,14 @@ class Supervisor:
         Raises NoSuchRun, BadValue for the signal or grace, RunEnded if it ended otherwise.
         """
         live = self._engine.live.get(run_id)
-        if live is not None and not live.posted.status.ended:
+        if live is None:
+            run, too_late = await self._journal.get(run_id), True
+        else:
+            too_late = live.posted.status.ended
             policy = override_stop(live.run.spec.stop, request)
             await self._engine.stop(live, StopRequest(StopCause.CANCEL, policy, by, request.force))
-            return live.run
-        run = await self.wait_ended(run_id)
-        if run.status is not Status.CANCELLED:
+            run = live.run
+        if too_late and run.status is not Status.CANCELLED:
             raise RunEnded(f"run {run_id} has already {run.status}; there is nothing to cancel")
         return run
 
@@ -111,16 +113,22 @@ class Supervisor:
             run = await self.get(run_id)
             raise RunEnded(f"run {run_id} is {run.status}, so there is nothing to signal")
         step = await self._executor.signal(live.run, signal)
-        await self._engine.post(live, Signalled(step, stopping=False), by).committed.wait()
+        if live.posted.status.ended:
+            raise RunEnded(f"run {run_id} ended just when it was signalled")
+        posting = self._engine.post(live, Signalled(step, stopping=False), by)
+        await self._engine.wait_committed(posting)
         return live.run
 
     async def delete(self, run_id: str, by: Actor) -> None:
         """Forget an ended run and remove its log. Raises NoSuchRun, RunNotEnded."""
         del by
-        if run_id in self._engine.live:
+        run = await self.get(run_id)
+        if run_id in self._engine.live or not run.status.ended:
             raise RunNotEnded(f"run {run_id} has not ended; cancel it first")
-        await self._journal.delete(run_id)
-        await trio.to_thread.run_sync(remove_log, self._logs, run_id)
+        with trio.CancelScope(shield=True):
+            # The log goes first: as long as the run is known, nobody else can get its id.
+            await trio.to_thread.run_sync(remove_log, self._logs, run_id)
+            await self._journal.delete(run_id)
 
     async def get(self, run_id: str) -> Run:
         """The run as it is on disk. Raises NoSuchRun."""

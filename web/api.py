@@ -11,17 +11,23 @@ from supervisor.wire import (
     EventList,
     JobList,
     JobView,
+    NewTicket,
+    NewToken,
     RunList,
     RunView,
     SignalRequest,
     SubmitRequest,
+    TicketRequest,
+    TokenList,
+    TokenRequest,
 )
-from web import api_jobs, api_log, api_runs, api_server
+from web import api_jobs, api_log, api_runs, api_server, api_tokens
 from web.route import Route
 
 _STORAGE = (errors.StorageUnavailable,)
 _TAKING = (errors.BadRequest, errors.BadValue, errors.ShuttingDown, *_STORAGE)
 _READ = (Scope.RUNS_READ,)
+_ADMIN = (Scope.ADMIN,)
 _CANCEL = (Scope.RUNS_CANCEL,)
 _START = (Scope.RUNS_SUBMIT, Scope.RUNS_EXEC)
 
@@ -56,7 +62,7 @@ ROUTES: tuple[Route, ...] = (
         method="DELETE",
         path="/runs/{id}",
         handler=api_runs.delete,
-        scopes=(Scope.ADMIN,),
+        scopes=_ADMIN,
         answers={Http.NO_CONTENT: None},
         problems=(errors.NoSuchRun, errors.RunNotEnded, *_STORAGE),
     ),
@@ -133,6 +139,41 @@ ROUTES: tuple[Route, ...] = (
         problems=(errors.NoSuchJob, *_STORAGE),
     ),
     Route(
+        method="POST",
+        path="/tokens",
+        handler=api_tokens.create,
+        scopes=_ADMIN,
+        body=TokenRequest,
+        answers={Http.CREATED: NewToken},
+        problems=(errors.BadRequest, errors.BadValue, *_STORAGE),
+    ),
+    Route(
+        method="GET",
+        path="/tokens",
+        handler=api_tokens.list_tokens,
+        scopes=_ADMIN,
+        answers={Http.OK: TokenList},
+        problems=_STORAGE,
+    ),
+    Route(
+        method="DELETE",
+        path="/tokens/{jti}",
+        handler=api_tokens.revoke,
+        scopes=_ADMIN,
+        query=api_tokens.RevokeQuery,
+        answers={Http.NO_CONTENT: None},
+        problems=(errors.BadValue, errors.NoSuchToken, *_STORAGE),
+    ),
+    Route(
+        method="POST",
+        path="/tickets",
+        handler=api_tokens.make_ticket,
+        scopes=_READ,
+        body=TicketRequest,
+        answers={Http.CREATED: NewTicket},
+        problems=(errors.BadRequest, errors.BadValue, errors.NoSuchRun, *_STORAGE),
+    ),
+    Route(
         method="GET",
         path="/healthz",
         handler=api_server.health,
@@ -149,5 +190,4 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(method="GET", path="/", handler=api_server.to_pages, answers={Http.FOUND: None}),
     Route(method="GET", path="/ui", handler=api_server.to_pages, answers={Http.FOUND: None}),
-    Route(method="GET", path="/ui/", handler=api_server.page, answers={Http.OK: None}),
 )

@@ -105,8 +105,10 @@ def _body(call: Call, run: Run, wanted: Wanted, *, framed: bool, ends: bool) -> 
         await view.wait_ended()
         return call.view(await call.supervisor.get(run.id))
 
+    check = call.auth.check_of(call.claims)
+
     def render(view: LogView) -> AsyncGenerator[bytes, None]:
-        cursor = LogCursor(view, wanted)
+        cursor = LogCursor(view, wanted, check)
         if framed:
             return framed_bytes(cursor, functools.partial(end, view) if ends else None)
         return raw_bytes(cursor)

@@ -17,6 +17,8 @@ import trio
 from supervisor.access import Claims, full_claims
 from supervisor.errors import ConfigError, Unauthenticated
 from supervisor.model import Actor
+from supervisor.tokens import Tokens
+from web.bearer import Bearer, Check, Showing
 from web.peer import Peer
 
 TOKEN_VARIABLE = "WS_AUTH_TOKEN"  # noqa: S105 - a name, not a secret
@@ -29,35 +31,71 @@ NOBODY = Claims(actor=Actor("nobody", "anonymous"), scopes=frozenset())
 
 
 class Auth:
-    """Knows the tokens."""
+    """Knows the fixed tokens, and with `bearer` all others."""
 
-    def __init__(self, tokens: Mapping[str, Claims]) -> None:
-        """`tokens` are fixed ones, each with what it allows."""
-        self._tokens = tokens
+    def __init__(self, fixed: Mapping[str, Claims], bearer: Bearer | None = None) -> None:
+        """`fixed` are tokens that are good as long as the server runs, with what each allows."""
+        self._fixed = fixed
+        self._bearer = bearer
         self._names: dict[int, str] = {}
 
-    async def claims_of(self, peer: Peer, token: str | None) -> Claims:
-        """What a request may do that came from `peer` with `token`. Raises Unauthenticated."""
+    def with_bearer(self, bearer: Bearer) -> Auth:
+        """The same, for bearers of JWTs and tickets too."""
+        return Auth(self._fixed, bearer)
+
+    @property
+    def tokens(self) -> Tokens:
+        """The tokens that this server issues."""
+        assert self._bearer is not None  # noqa: S101 - a server has one
+        return self._bearer.tokens
+
+    async def claims_of(
+        self, peer: Peer, token: str | None, *, stream_of: str | None = None, in_url: bool = False
+    ) -> Claims:
+        """What a request may do that came from `peer` with `token`.
+
+        `stream_of` is the run whose stream it is for, which is where a ticket counts; `in_url`
+        says that the token stood in the address.
+
+        Raises Unauthenticated, and Forbidden for a ticket that is for something else.
+        """
         if token is not None:
-            return self._claims_of_token(token)
+            return await self._claims_of_token(
+                Showing(token=token, stream_of=stream_of, in_url=in_url)
+            )
         if peer.uid is not None:
             return full_claims(Actor("user", await self._user_name(peer.uid)))
         raise Unauthenticated("a token is needed: Authorization: Bearer TOKEN")
 
+    def check_of(self, claims: Claims) -> Check | None:
+        """What to call now and then while something goes on that began with `claims`.
+
+        None for claims that are good for ever.
+        """
+        return None if self._bearer is None else self._bearer.check_of(claims)
+
     async def wait_ended(self, claims: Claims) -> None:
         """Return when what `claims` were made from is good no more; fixed tokens always are."""
-        del claims
-        await trio.sleep_forever()
+        if self._bearer is None:
+            await trio.sleep_forever()
+        else:
+            await self._bearer.wait_ended(claims)
 
-    def _claims_of_token(self, token: str) -> Claims:
-        given = token.encode()
+    async def _claims_of_token(self, showing: Showing) -> Claims:
+        # What is no text in UTF-8, which half a surrogate pair is not, equals no token.
+        given = showing.token.encode("utf-8", "replace")
         found: Claims | None = None
         # All are compared, and each in constant time, so that time tells nothing about any.
-        for known, claims in self._tokens.items():
+        for known, claims in self._fixed.items():
             if hmac.compare_digest(known.encode(), given):
                 found = claims
+        if self._bearer is None:
+            if found is None:
+                raise Unauthenticated("the token is not valid")
+            return found
         if found is None:
-            raise Unauthenticated("the token is not valid")
+            return await self._bearer.claims_of(showing)
+        self._bearer.check_door(showing)
         return found
 
     async def _user_name(self, uid: int) -> str:

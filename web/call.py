@@ -23,6 +23,7 @@ from supervisor.model import Run
 from supervisor.service import Supervisor
 from supervisor.suggest import did_you_mean
 from supervisor.wire import RunView, show_run
+from web.auth import Auth
 from web.problems import HttpProblem
 
 T = TypeVar("T", bound=Struct)
@@ -36,11 +37,17 @@ class Call:
     """A request that passed authentication."""
 
     def __init__(
-        self, request: Request, claims: Claims, supervisor: Supervisor, settings: WebSettings
+        self,
+        request: Request,
+        claims: Claims,
+        supervisor: Supervisor,
+        settings: WebSettings,
+        auth: Auth,
     ) -> None:
         """Made once for each request."""
         self.request = request
         self.claims = claims
+        self.auth = auth
         self.supervisor = supervisor
         self.settings = settings
 
@@ -101,7 +108,9 @@ def answer(
 
 def no_body(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> Response:
     """An answer that is all in its status and headers."""
-    return TrioResponse(status=status, headers=dict(headers or {}))
+    response = TrioResponse(status=status, headers=dict(headers or {}))
+    del response.headers["Content-Type"]
+    return response
 
 
 def decode_body(data: bytes | str, kind: type[T]) -> T:

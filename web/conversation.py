@@ -117,13 +117,18 @@ class Conversation:
             nursery.cancel_scope.cancel()
         await self.close(self._error)
 
-    async def wait_hello(self) -> Hello:
-        """The first message, with who it is from. Raises HelloTimeout, BadRequest, Unauthenticated."""
+    async def wait_hello(self, *, stream_of: str | None = None) -> Hello:
+        """The first message, with who it is from. `stream_of` is the run that is asked for.
+
+        Raises HelloTimeout, BadRequest, Denied.
+        """
         with trio.move_on_after(HELLO_WAIT_S):
             hello = decode_client_message(await self._websocket.receive())
             if not isinstance(hello, Hello):
                 raise BadRequest("the first message must be a hello")
-            self._claims = await self._auth.claims_of(peer_of(self._websocket), hello.token)
+            self._claims = await self._auth.claims_of(
+                peer_of(self._websocket), hello.token, stream_of=stream_of
+            )
             return hello
         raise HelloTimeout(f"no hello came within {HELLO_WAIT_S:g} seconds")
 

@@ -26,6 +26,7 @@ _READ_BYTES = 256 * KIB
 _FAR_BYTES = 1 * MIB
 """So far behind, what is read is likely not in memory any more, and reading may wait for a disk."""
 _HEARTBEAT_S = 15.0
+_CHECK_S = 2.0
 _TOGETHER_US = 100_000
 """Bytes that arrived within this time may be told together, with the time of the first."""
 
@@ -51,21 +52,30 @@ def start_offset(view: LogView, wished: int) -> int:
 class LogCursor:
     """A viewer: an offset in a log, and what they want of it."""
 
-    def __init__(self, view: LogView, wanted: Wanted) -> None:
-        """Nothing is read yet. The caller closes `view`."""
+    def __init__(
+        self, view: LogView, wanted: Wanted, check: Callable[[], None] | None = None
+    ) -> None:
+        """Nothing is read yet. The caller closes `view`.
+
+        `check` is called again and again while the cursor advances, and may raise to end it.
+        """
         self.at = wanted.start
         """Where to go on: everything wanted before it was given."""
         self.stream = wanted.stream
         self._stop = wanted.stop
         self._view = view
+        self._check = check
 
     async def advance(self, patience_s: float = math.inf) -> list[Piece] | None:
         """The next pieces, as soon as there are any; None at the end.
 
         An empty list says that nothing came for `patience_s` seconds.
         """
+        give_up_at = trio.current_time() + patience_s
         while self._stop is None or self.at < self._stop:
             await trio.lowlevel.checkpoint()
+            if self._check is not None:
+                self._check()
             complete = self._view.complete
             size = self._view.reader.size
             if self.at < size:
@@ -74,10 +84,11 @@ class LogCursor:
             elif complete:
                 return None
             else:
-                with trio.move_on_after(patience_s) as patience:
-                    await self._view.changed.wait()
-                if patience.cancelled_caught:
+                if trio.current_time() >= give_up_at:
                     return []
+                wake_at = math.inf if self._check is None else trio.current_time() + _CHECK_S
+                with trio.move_on_at(min(give_up_at, wake_at)):
+                    await self._view.changed.wait()
         return None
 
     async def read(self, stop: int, room: int | None = None) -> list[Piece]:

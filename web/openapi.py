@@ -20,6 +20,7 @@ from web.problems import PROBLEM_TYPE, status_of_kind
 from web.route import Route
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
+_NOT_WORD = re.compile(r"\W+")
 _REF = "#/components/schemas/{name}"
 _GUARD = (errors.Unauthenticated, errors.Forbidden)
 
@@ -33,7 +34,8 @@ def with_document(routes: Sequence[Route], base_path: str) -> tuple[Route, ...]:
         answers={HTTPStatus.OK: None},
     )
     text = msgspec.json.encode(document((*routes, own), base_path))
-    return (*routes, msgspec.structs.replace(own, handler=functools.partial(_send, text)))
+    send = functools.update_wrapper(functools.partial(_send, text), this_document)
+    return (*routes, msgspec.structs.replace(own, handler=send))
 
 
 async def this_document(call: Call) -> Response:
@@ -81,10 +83,9 @@ def _types(routes: Sequence[Route]) -> list[type[Struct]]:
 
 
 def _operation(route: Route, schema_of: dict[type[Struct], dict[str, Any]]) -> dict[str, Any]:
-    handler = route.handler
     operation: dict[str, Any] = {
-        "operationId": f"{handler.__module__.rpartition('.')[2]}.{handler.__name__}",
-        "summary": (handler.__doc__ or "").partition("\n")[0],
+        "operationId": _NOT_WORD.sub("_", route.method.lower() + route.path),
+        "summary": (route.handler.__doc__ or "").partition("\n")[0],
         "responses": _responses(route, schema_of),
         # An alternative without a scheme: the Unix socket needs no token.
         "security": [{"token": [scope]} for scope in route.scopes] + [{}],

@@ -55,7 +55,7 @@ class Streams:
         query = _query(socket, StreamQuery)
         wish = read_wish(query)
         wanted = check_run_id(run_id or query.run_id or "")
-        claims = await self._claims(socket, query.token)
+        claims = await self._claims(socket, query.token, stream_of=wanted)
         if claims is not None:
             may_watch(claims, await self._supervisor.get(wanted))
         await self._converse(
@@ -91,13 +91,18 @@ class Streams:
             )
         return socket
 
-    async def _claims(self, socket: Websocket, token: str | None) -> Claims | None:
-        """Who is asking, None if it has still to be said. Raises Unauthenticated."""
-        given = bearer_token(socket.headers.get("Authorization")) or token
+    async def _claims(
+        self, socket: Websocket, token: str | None, *, stream_of: str | None = None
+    ) -> Claims | None:
+        """Who is asking, None if it has still to be said. Raises Denied."""
+        header = bearer_token(socket.headers.get("Authorization"))
+        given = token if header is None else header
         peer = peer_of(socket)
         if given is None and not peer.local:
             return None
-        return await self._auth.claims_of(peer, given)
+        return await self._auth.claims_of(
+            peer, given, stream_of=stream_of, in_url=given is not None and header is None
+        )
 
     async def _converse(
         self,

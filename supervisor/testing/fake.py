@@ -93,6 +93,10 @@ class FakeExecutor:
         self._live: dict[str, FakeProcess] = {}
         self._pids = iter(range(_FIRST_PID, 2**31))
 
+    def processes(self) -> int:
+        """How many programs are running."""
+        return sum(not process.exited.is_set() for process in self._live.values())
+
     async def execute(self, run: Run, console: Console) -> Outcome:
         """Run it from start to end (see `Executor`)."""
         refusal = _refusal(run.spec)

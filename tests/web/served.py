@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import trio
 
+from supervisor.authtable import AuthSettings
 from supervisor.bind import Bind
-from supervisor.config import WebLimits, WebSettings, read_settings
+from supervisor.config import WebSettings, load, read_settings
 from supervisor.errors import RunEnded
 from supervisor.executors.local import LocalExecutor
 from supervisor.journal import open_journal
@@ -20,14 +21,20 @@ from supervisor.model import SYSTEM, RunQuery, Status
 from supervisor.queue import Limits
 from supervisor.service import Jobs, Supervisor, open_supervisor
 from supervisor.statedir import open_state_dir
+from supervisor.tokenkey import open_token_key
+from supervisor.tokens import Tokens, open_tokens
 from supervisor.wire import CancelRequest
 from web.app import create_app
 from web.auth import Auth, make_auth
+from web.bearer import open_bearer
 from web.fence import serve_web
+from web.jwks import Pace
+from web.keys import Key
 from web.listen import open_tcp, open_unix
 
 TOKEN = "t" * 32
-LIMITS = WebLimits()
+NO_KEYS = AuthSettings()
+QUICK = Pace(apart_s=0)
 UNENDED = RunQuery(status=(Status.QUEUED, Status.RUNNING), limit=1000)
 JOBS = """
 [jobs.hello]
@@ -45,8 +52,11 @@ stop = { grace = "5s" }
 class Site:
     """A running server and a client of it that may do everything."""
 
-    def __init__(self, supervisor: Supervisor, http: httpx.AsyncClient, socket: Path) -> None:
+    def __init__(
+        self, supervisor: Supervisor, tokens: Tokens, http: httpx.AsyncClient, socket: Path
+    ) -> None:
         self.supervisor = supervisor
+        self.tokens = tokens
         self.http = http
         self.socket = socket
 
@@ -96,23 +106,20 @@ async def running_site(
     tmp_path: Path,
     *,
     auth: Auth | None = None,
-    limits: WebLimits = LIMITS,
-    base_path: str = "",
-    hosts: tuple[str, ...] = (),
     max_running: int = 8,
+    jobs: Path | None = None,
+    auth_settings: AuthSettings = NO_KEYS,
+    keys: Sequence[Key] = (),
+    **web: Any,
 ) -> AsyncIterator[Site]:
-    jobs = read_settings(JOBS, None, environ={"RUNWIRE_STATE_DIR": str(tmp_path)}).jobs
+    """A server with `web` in its `[web]`, and the jobs of the file `jobs` or of JOBS."""
+    environ = {"RUNWIRE_STATE_DIR": str(tmp_path)}
+    read = load(jobs, environ=environ) if jobs else read_settings(JOBS, None, environ=environ)
     auth = auth or make_auth({"WS_AUTH_TOKEN": TOKEN}, dev=False)
     path = tmp_path / "runwire.sock"
     sockets = open_tcp(Bind("127.0.0.1", 0))
     port = sockets[0].getsockname()[1]
-    settings = WebSettings(
-        bind=Bind("127.0.0.1", port),
-        socket=path,
-        base_path=base_path,
-        hosts=hosts,
-        limits=limits,
-    )
+    settings = WebSettings(bind=Bind("127.0.0.1", port), socket=path, **web)
     shutdown = trio.Event()
     with (
         open_state_dir(tmp_path / "state") as state,
@@ -120,23 +127,27 @@ async def running_site(
     ):
         async with (
             open_journal(state.journal) as journal,
+            open_tokens(journal, open_token_key(state.token_key)) as tokens,
+            open_bearer(auth_settings, keys, tokens, pace=QUICK) as bearer,
             trio.open_nursery() as nursery,
             open_supervisor(
                 journal=journal,
                 executor=LocalExecutor(launcher, instance=state.instance, drain_s=1.0),
                 state=state,
-                jobs=Jobs(jobs, str(tmp_path)),
+                jobs=Jobs(read.jobs, str(tmp_path)),
                 limits=Limits(max_running),
             ) as supervisor,
         ):
-            app = create_app(supervisor, settings, auth, shutdown)
-            await nursery.start(serve_web, app, [*sockets, open_unix(path)], limits, shutdown)
+            app = create_app(supervisor, settings, auth.with_bearer(bearer), shutdown)
+            await nursery.start(
+                serve_web, app, [*sockets, open_unix(path)], settings.limits, shutdown
+            )
             async with httpx.AsyncClient(
-                base_url=f"http://127.0.0.1:{port}{base_path}",
+                base_url=f"http://127.0.0.1:{port}{settings.base_path}",
                 headers={"Authorization": f"Bearer {TOKEN}"},
                 timeout=20,
             ) as http:
-                yield Site(supervisor, http, path)
+                yield Site(supervisor, tokens, http, path)
             shutdown.set()
             for run in (await supervisor.list_runs(UNENDED)).runs:
                 with suppress(RunEnded):

@@ -25,7 +25,7 @@ def named(routes: list[Route]) -> Mapping[str, Route]:
 
 
 def path_of(route: Route) -> str:
-    return route.path.format(id="none", name="none")
+    return route.path.format(id="none", name="none", jti="none")
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, object]:

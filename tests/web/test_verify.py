@@ -290,7 +290,7 @@ class TestTime:
         assert refusal(strict, exp=int(NOW.timestamp())) == "the token has expired"
 
     def test_fractions_of_seconds_are_allowed(self) -> None:
-        judged(exp=SOON + 0.5).expires_at == NOW + timedelta(hours=1, milliseconds=500)
+        assert judged(exp=SOON + 0.5).expires_at == NOW + timedelta(hours=1, milliseconds=500)
 
     @pytest.mark.parametrize("exp", [-1, 253402300800, 10**18, 10**30, 1e300, -1e300])
     def test_a_date_that_is_none_is_refused(self, exp: float) -> None:
@@ -337,7 +337,7 @@ class TestTypes:
 
     @pytest.mark.parametrize("sub", ["Grüße", "名前", "a b", "x" * 256, "\N{PILE OF POO}"])
     def test_any_other_name_is_kept(self, sub: str) -> None:
-        judged(sub=sub).actor == Actor("token", sub)
+        assert judged(sub=sub).actor == Actor("token", sub)
 
     def test_half_a_surrogate_pair_is_refused(self) -> None:
         payload = json.dumps(FINE).replace("anna", "\\ud800").encode()
@@ -345,7 +345,7 @@ class TestTypes:
             judge(payload, Policy(), NOW)
 
     def test_a_token_need_not_have_a_name(self) -> None:
-        judged(sub=None).actor == Actor("token", "unnamed")
+        assert judged(sub=None).actor == Actor("token", "unnamed")
         assert judged(jti=None).jti is None
         assert judged(jti="t1").jti == "t1"
 
@@ -380,7 +380,7 @@ class TestScopes:
 
     @pytest.mark.parametrize("scope", [None, "", " ", [], "nothing"])
     def test_without_scope_a_token_allows_nothing(self, scope: object) -> None:
-        judged(scope=scope).scopes == frozenset()
+        assert judged(scope=scope).scopes == frozenset()
 
     def test_a_list_will_do(self) -> None:
         assert judged(scope=["runs:read", "runs:exec runs:input"]).scopes == {
@@ -393,7 +393,7 @@ class TestScopes:
         policy = Policy(scope_claim=("realm", "roles"))
         assert judged(policy, realm={"roles": ["runs:read"]}).scopes == {Scope.RUNS_READ}
         for realm in (None, {}, "roles", ["roles"], {"roles": None}):
-            judged(policy, realm=realm).scopes == frozenset()
+            assert judged(policy, realm=realm).scopes == frozenset()
         assert "realm.roles" in refusal(policy, realm={"roles": {"runs:read": True}})
 
     def test_other_words_may_stand_for_scopes(self) -> None:
