@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from types import MappingProxyType
@@ -30,6 +31,7 @@ _MODULES = MappingProxyType(
         "signal": "supervisor.cli_runs",
         "retry": "supervisor.cli_runs",
         "jobs": "supervisor.cli_runs",
+        "token": "supervisor.cli_token",
         "check": "supervisor.cli_server",
         "completion": "supervisor.cli_server",
     }
@@ -88,6 +90,9 @@ def main(args: Sequence[str] | None = None) -> None:
     except OSError as exc:
         say(f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc.strerror))
         code = ExitCode.OUTPUT
+    except Exception:  # noqa: BLE001 - a bug: all of it is wanted, and a code that says so
+        traceback.print_exc()
+        code = ExitCode.INTERNAL
     sys.exit(code)
 
 

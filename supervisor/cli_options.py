@@ -11,13 +11,15 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import click
 
 from supervisor.address import Address, socket_address, url_address
-from supervisor.errors import BadValue, ConfigError
+from supervisor.client import Client, RunFilter
+from supervisor.errors import BadValue, ConfigError, RunwireError
 from supervisor.wire import StopWish, SubmitRequest
 
 P = ParamSpec("P")
 R = TypeVar("R")
 # An id of ours makes it safe to send the request again when the connection breaks.
 _ID_BYTES = 6
+_COMPLETION_S = 2.0
 _COMMAND_AFTER_DASHES = "runwire.command"
 
 
@@ -72,6 +74,11 @@ def default_socket() -> str:
 class CommandAfterDashes(click.Command):
     """A command that keeps what follows `--` apart: `run JOB` is not `run -- JOB`."""
 
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """What stands behind the name in the usage line."""
+        del ctx
+        return ["[OPTIONS]", "JOB | -- COMMAND..."]
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parses what stands before the dashes."""
         if "--" in args:
@@ -81,8 +88,31 @@ class CommandAfterDashes(click.Command):
         return super().parse_args(ctx, args)
 
 
+def complete_job(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """The jobs whose names begin so, for the shell; none if the server cannot be asked."""
+    return _completed(lambda client: [job.name for job in client.jobs().value.jobs], ctx, begun)
+
+
+def complete_run(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """The newest runs whose ids begin so, for the shell."""
+    return _completed(
+        lambda client: [run.id for run in client.runs(RunFilter()).value.runs], ctx, begun
+    )
+
+
+def _completed(names: Callable[[Client], list[str]], ctx: click.Context, begun: str) -> list[str]:
+    given = (ctx.params.get(name) for name in ("url", "socket", "token"))
+    try:
+        client = Client(find_server(*given), timeout_s=_COMPLETION_S)
+        return [name for name in names(client) if name.startswith(begun)]
+    except (RunwireError, click.UsageError):
+        return []
+
+
+run_argument = click.argument("run_id", metavar="RUN", shell_complete=complete_run)
+
 _RUN_OPTIONS = (
-    click.argument("job", required=False),
+    click.argument("job", required=False, shell_complete=complete_job),
     click.option(
         "-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A job's parameter."
     ),

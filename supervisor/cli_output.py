@@ -44,7 +44,8 @@ def say_on_terminal(message: str) -> None:
 
 def print_json(data: bytes) -> None:
     """A server's answer as it came; indented on a terminal."""
-    click.echo(msgspec.json.format(data, indent=2) if to_terminal() else data)
+    sys.stdout.flush()
+    write_all(1, (msgspec.json.format(data, indent=2) if to_terminal() else data) + b"\n")
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -9,7 +9,15 @@ import click
 from supervisor import cli_render as render
 from supervisor.address import Address
 from supervisor.cli_colour import to_terminal
-from supervisor.cli_options import CommandAfterDashes, json_option, run_options, server_options
+from supervisor.cli_options import (
+    CommandAfterDashes,
+    complete_job,
+    complete_run,
+    json_option,
+    run_argument,
+    run_options,
+    server_options,
+)
 from supervisor.cli_output import print_facts, print_json, print_table, say, say_error
 from supervisor.client import Client, Reply, RunFilter
 from supervisor.errors import RunwireError
@@ -43,7 +51,7 @@ def submit(address: Address, request: SubmitRequest, *, as_json: bool) -> None:
 @click.option("--job", metavar="NAME", help="Only runs of this job.")
 @click.option("--tag", metavar="TAG", help="Only runs with this tag.")
 @click.option("-q", "--text", metavar="TEXT", help="Only runs with this in id, job or command.")
-@click.option("-n", "--limit", type=click.IntRange(1), help="At most so many.")
+@click.option("-n", "--limit", type=click.IntRange(1), help="At most so many.  [default: 50]")
 @click.option("--before", metavar="CURSOR", help="Go on with the next page.")
 def list_(  # noqa: PLR0913 - one for each flag
     address: Address,
@@ -77,7 +85,7 @@ def list_(  # noqa: PLR0913 - one for each flag
 @server_options
 @json_option
 @click.option("--events", is_flag=True, help="Print the run's history instead.")
-@click.argument("run_id", metavar="RUN")
+@run_argument
 def show(address: Address, run_id: str, *, as_json: bool, events: bool) -> None:
     """Show everything about a run, what a stop did to it included."""
     client = Client(address)
@@ -102,7 +110,7 @@ def show(address: Address, run_id: str, *, as_json: bool, events: bool) -> None:
 @click.option("--signal", metavar="NAME", help="Send this instead of the run's own stop signal.")
 @click.option("--grace", metavar="DURATION", help="From that signal to KILL, such as 30s.")
 @click.option("--wait", is_flag=True, help="Return when the runs have ended.")
-@click.argument("run_ids", metavar="RUN...", nargs=-1, required=True)
+@click.argument("run_ids", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run)
 def cancel(  # noqa: PLR0913 - one for each flag
     address: Address,
     run_ids: tuple[str, ...],
@@ -140,7 +148,7 @@ def cancel(  # noqa: PLR0913 - one for each flag
 @click.command()
 @server_options
 @json_option
-@click.argument("run_id", metavar="RUN")
+@run_argument
 @click.argument("signal")
 def signal(address: Address, run_id: str, signal: str, *, as_json: bool) -> None:
     """Send a running run one signal, such as HUP. Its status does not change."""
@@ -152,7 +160,7 @@ def signal(address: Address, run_id: str, signal: str, *, as_json: bool) -> None
 @click.command()
 @server_options
 @json_option
-@click.argument("run_id", metavar="RUN")
+@run_argument
 def retry(address: Address, run_id: str, *, as_json: bool) -> None:
     """Submit a new run that executes what an ended one did, and print its id."""
     _print_id(Client(address).retry(run_id), as_json=as_json)
@@ -161,7 +169,7 @@ def retry(address: Address, run_id: str, *, as_json: bool) -> None:
 @click.command()
 @server_options
 @json_option
-@click.argument("name", metavar="[JOB]", required=False)
+@click.argument("name", metavar="[JOB]", required=False, shell_complete=complete_job)
 def jobs(address: Address, name: str | None, *, as_json: bool) -> None:
     """List the jobs that can be submitted, or show one with its parameters."""
     client = Client(address)

@@ -10,7 +10,13 @@ import trio
 
 from supervisor.address import Address
 from supervisor.attach import APART, MERGED, NOWHERE, run_attached, show
-from supervisor.cli_options import CommandAfterDashes, json_option, run_options, server_options
+from supervisor.cli_options import (
+    CommandAfterDashes,
+    json_option,
+    run_argument,
+    run_options,
+    server_options,
+)
 from supervisor.cli_output import print_json, say, say_on_terminal, write_all
 from supervisor.cli_render import how_it_is
 from supervisor.client import Client
@@ -65,7 +71,7 @@ def _tell_end(ended: RunView) -> None:
     help="Begin at this byte of the log; below 0: so many before its end, at a line's start.",
 )
 @click.option("--stream", type=click.Choice(["stdout", "stderr"]), help="Only this stream's bytes.")
-@click.argument("run_id", metavar="RUN")
+@run_argument
 def logs(address: Address, run_id: str, *, follow: bool, start: int, stream: str | None) -> None:
     """Print a run's log as it was written, both streams in the order of their arrival.
 

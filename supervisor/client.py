@@ -11,29 +11,39 @@ is none of Runwire's.
 from __future__ import annotations
 
 import http.client
-import re
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Generic, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
 
 from supervisor.address import Address, target
-from supervisor.errors import Denied, NoSuchJob, NoSuchRun, ProtocolError, ServerUnreachable
+from supervisor.checks import is_run_id
+from supervisor.errors import (
+    Denied,
+    NoSuchJob,
+    NoSuchRun,
+    NoSuchToken,
+    ProtocolError,
+    ServerUnreachable,
+)
 from supervisor.refusal import refusal
 from supervisor.wire import (
-    RUN_ID_PATTERN,
     CancelRequest,
     EventList,
     JobList,
     JobView,
+    NewToken,
     RunList,
     RunView,
     SignalRequest,
     SubmitRequest,
+    TokenList,
+    TokenRequest,
 )
 
 T = TypeVar("T")
@@ -141,9 +151,26 @@ class Client:
 
     def job(self, name: str) -> Reply[JobView]:
         """One job."""
-        if not re.fullmatch(RUN_ID_PATTERN, name):  # names are as ids are
+        if not is_run_id(name):  # names are as ids are
             raise NoSuchJob(f"there is no job {name!r}: no job can have such a name")
         return self._get(f"/jobs/{name}", JobView)
+
+    def create_token(self, request: TokenRequest) -> Reply[NewToken]:
+        """Asks for a token. The answer is the only time that it is told."""
+        return self._post("/tokens", request, NewToken)
+
+    def tokens(self) -> Reply[TokenList]:
+        """The tokens that the server issued, without the tokens themselves."""
+        return self._get("/tokens", TokenList)
+
+    def revoke_token(self, jti: str, *, until: int | None = None) -> None:
+        """Ends a token. `until` is the `exp` of one that another issuer made."""
+        if not jti.strip(".") or "/" in jti:  # as a path it would be another one
+            raise NoSuchToken(f"there is no token {jti!r}: no token can have such a name")
+        query: dict[str, str | list[str]] = {} if until is None else {"until": str(until)}
+        path = target(self.address, f"/tokens/{quote(jti, safe='')}", query)
+        with self._exchange("DELETE", path, None):
+            pass
 
     def log(self, run_id: str, *, start: int = 0, stream: str | None = None) -> Iterator[bytes]:
         """The log's bytes so far from offset `start`, merged or of one `stream`, in pieces.
@@ -197,7 +224,7 @@ class Client:
 
 def run_path(run_id: str, below: str = "") -> str:
     """The path of a run. Raises NoSuchRun for what cannot be an id: it could be another path."""
-    if not re.fullmatch(RUN_ID_PATTERN, run_id):
+    if not is_run_id(run_id):
         raise NoSuchRun(f"there is no run {run_id!r}: no run can have such an id")
     return f"/runs/{run_id}{below}"
 

@@ -29,6 +29,11 @@ class LogView:
         """True once no further byte can come."""
         return self._live is None or self._live.log_complete
 
+    @property
+    def ended(self) -> bool:
+        """True once the run's end is on disk; the log is complete then."""
+        return self._live is None or self._live.ended.is_set()
+
     async def wait_ended(self) -> None:
         """Return once the run's end is on disk."""
         if self._live is not None:

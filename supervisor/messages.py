@@ -78,6 +78,11 @@ def gap_message(offset: int, until: int, reason: str) -> bytes:
     return orjson.dumps({"type": "gap", "from": offset, "to": until, "reason": reason})
 
 
+def seek_message(offset: int) -> bytes:
+    """`seek`: as the client asked, what follows goes on from `offset`."""
+    return orjson.dumps({"type": "seek", "from": offset})
+
+
 def end_message(offset: int, run: RunView) -> bytes:
     """`end`: the run has ended, its log ends at `offset`, and all of it was sent."""
     return msgspec.json.encode({"type": "end", "offset": offset, "run": run})
@@ -214,9 +219,14 @@ ClientMessage = Hello | Ack | Seek | Auth | Pong
 _decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
 
 
-def decode_client_message(text: str | bytes) -> ClientMessage:
-    """What a client said. Raises BadRequest for anything that is no such message."""
+def decode_client_message(said: str | bytes | None) -> ClientMessage:
+    """What a client said. Raises BadRequest for anything that is no such message.
+
+    Text is str, a binary message bytes, or None if it is empty.
+    """
+    if not isinstance(said, str):
+        raise BadRequest("a client's messages are text, not binary")
     try:
-        return _decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        return _decoder.decode(said)
+    except (msgspec.DecodeError, RecursionError) as exc:
         raise BadRequest(f"not a message of this protocol: {exc}") from exc

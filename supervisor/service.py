@@ -165,6 +165,14 @@ class Supervisor:
         """Events of all runs after `seq`, oldest first, at most `limit`."""
         return await self._journal.events_since(seq, limit)
 
+    async def run_after(self, event: EventView) -> Run:
+        """The run of `event`, no older than the event has left it. Raises NoSuchRun."""
+        live = self._engine.live.get(event.entry.run_id)
+        # What is on disk may be known there before it is known here.
+        if live is not None and live.events[-1].run_seq >= event.run_seq:
+            return live.run
+        return await self._journal.get(event.entry.run_id)
+
     def open_log(self, run: Run) -> LogView:
         """The run's log for one viewer, who closes it."""
         return LogView(self._logs, run.id, self._engine.live.get(run.id))

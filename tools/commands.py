@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tools import suites
 from tools.base import Refusal, become, call
+from tools.browser import need_browser
 from tools.environment import BIN, DEVELOPMENT, PROJECT, PYTHON, RUNTIME, setup
 
 
@@ -24,11 +25,12 @@ def run_command(arguments: list[str]) -> int:
 
 
 def test_command(arguments: list[str]) -> int:
-    """Run the tests; --all: also those that need more. Other arguments go to pytest."""
+    """Run the tests, in a browser too; --all: also those that need more. Other arguments go to pytest."""
     parser = argparse.ArgumentParser(prog="./dev test", allow_abbrev=False, add_help=False)
     parser.add_argument("--all", action="store_true")
     options, pytest_arguments = parser.parse_known_args(arguments)
     setup(development=True)
+    need_browser(PYTHON)
     if options.all:
         suites.prepare_all()
     become(pytest_command(*pytest_arguments, everything=options.all))
@@ -38,6 +40,7 @@ def check_command(arguments: list[str]) -> int:
     """Run every check there is: style, types, imports, documents, vendored files, all tests."""
     _refuse(arguments)
     setup(development=True)
+    need_browser(PYTHON)
     suites.prepare_all()
     failed = []
     for name, command in CHECKS.items():

@@ -190,5 +190,4 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(method="GET", path="/", handler=api_server.to_pages, answers={Http.FOUND: None}),
     Route(method="GET", path="/ui", handler=api_server.to_pages, answers={Http.FOUND: None}),
-    Route(method="GET", path="/ui/", handler=api_server.page, answers={Http.OK: None}),
 )

@@ -9,13 +9,6 @@ from quart import Response
 
 from web.call import Call, answer, no_body
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Runwire</title></head>
-<body><h1>Runwire</h1>
-<p>The server is running. Its API is described in <a href="../openapi.json">openapi.json</a>.</p>
-</body></html>
-"""
-
 
 class Health(Struct, frozen=True):
     """`GET /healthz`: that there is an answer says it all."""
@@ -46,9 +39,3 @@ async def ready(call: Call) -> Response:
 async def to_pages(call: Call) -> Response:
     """The way to the web pages."""
     return no_body(HTTPStatus.FOUND, {"Location": call.link("/ui/")})
-
-
-async def page(call: Call) -> Response:
-    """The web pages."""
-    del call
-    return Response(_PAGE, content_type="text/html; charset=utf-8")

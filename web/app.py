@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
-from quart import Response, request
+from quart import Response, has_websocket_context, request, websocket
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
@@ -24,6 +24,7 @@ from web.call import Call
 from web.door import own_names, peer_of, wrong_host
 from web.hosts import host_allowed
 from web.openapi import with_document
+from web.pages import Pages
 from web.peer import Peer
 from web.problems import HttpProblem, plain_problem, problem_of, problem_response
 from web.route import Route
@@ -70,6 +71,7 @@ def create_app(
             view_func=functools.partial(door.serve, route),
             methods=[route.method],
         )
+    Pages(settings.base_path).add_to(app)
     app.before_request(door.check_host)
     app.after_request(_add_headers)
     app.register_error_handler(RunwireError, _on_error)
@@ -124,9 +126,10 @@ async def _add_headers(response: Response) -> Response:
 
 
 async def _on_error(error: RunwireError) -> Response:
+    asked = websocket if has_websocket_context() else request
     response = problem_response(problem_of(error))
     if isinstance(error, Unauthenticated):
-        given = "Authorization" in request.headers
+        given = "Authorization" in asked.headers
         response.headers["WWW-Authenticate"] = 'Bearer realm="runwire"' + (
             ', error="invalid_token"' if given else ""
         )
@@ -135,7 +138,7 @@ async def _on_error(error: RunwireError) -> Response:
     elif isinstance(error, RangeNotSatisfiable):
         response.headers["Content-Range"] = f"bytes */{error.size}"
     elif response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("%s %s failed", request.method, request.path, exc_info=error)
+        log.error("%s %s failed", asked.method, asked.path, exc_info=error)
     return response
 
 
@@ -152,7 +155,8 @@ async def _on_http_exception(error: HTTPException) -> Response:
 
 
 async def _on_bug(error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    asked = websocket if has_websocket_context() else request
+    log.error("%s %s failed", asked.method, asked.path, exc_info=error)
     return problem_response(plain_problem(HTTPStatus.INTERNAL_SERVER_ERROR))
 
 

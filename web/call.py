@@ -108,7 +108,9 @@ def answer(
 
 def no_body(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> Response:
     """An answer that is all in its status and headers."""
-    return TrioResponse(status=status, headers=dict(headers or {}))
+    response = TrioResponse(status=status, headers=dict(headers or {}))
+    del response.headers["Content-Type"]
+    return response
 
 
 def decode_body(data: bytes | str, kind: type[T]) -> T:

@@ -35,6 +35,7 @@ from hypercorn.typing import (
 
 from supervisor.config import WebLimits
 from supervisor.errors import Stalled
+from supervisor.pulse import Pulse
 from web.firewall import firewall
 from web.http1 import Http1
 from web.peer import Peer
@@ -43,6 +44,8 @@ _READ_SIZE = 64 * 1024
 # A client may send its next request early, but not without end.
 _MAX_AHEAD = 256 * 1024
 _EVENTS_QUEUED = 10
+_FINISH_S = 0.05
+"""How long an answer may go on when its client has closed: it may just have read all of it."""
 _LINGER_S = 1.0
 """How long a client has to close its end after we closed ours."""
 
@@ -70,6 +73,7 @@ class Connection:
         self._deadline = math.inf
         self._resume = False
         self._closing = False
+        self._ended = Pulse()
         self._protocol: Http1
 
     async def serve(self) -> None:
@@ -120,9 +124,16 @@ class Connection:
             if data is None and self._resume:
                 continue
             if not data:
+                await self._let_finish()
                 return
             if not self._closing:
                 await self._take(data)
+
+    async def _let_finish(self) -> None:
+        """Give an answer that the client has whole already the moment it takes to end properly."""
+        with trio.move_on_after(_FINISH_S):
+            while self._protocol.busy:
+                await self._ended.wait()
 
     async def _take(self, data: bytes) -> None:
         await self._protocol.handle(RawData(data))
@@ -147,6 +158,7 @@ class Connection:
         self._deadline = deadline
         self._resume = True
         self._reading.cancel()
+        self._ended.fire()
 
     # --- what the protocol says ------------------------------------------------------------------
 

@@ -2,14 +2,14 @@
 
 Whatever ends a conversation, the client is told why: an `error` message and the close code that
 docs/protocol.md gives it. One task reads all the time, so that pings are answered and a client
-that is gone is noticed; one ends the conversation when the token does, one when the server does;
-and the one that was asked for speaks.
+that is gone is noticed; one ends the conversation when the token does, one when the server does,
+one says that it lives where there is nothing else to say; and the one that was asked for speaks.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+import functools
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 
 import trio
@@ -30,7 +30,7 @@ from supervisor.errors import (
 from supervisor.messages import Auth as Renewal
 from supervisor.messages import ClientMessage, Hello, decode_client_message
 from web.auth import Auth
-from web.door import peer_of
+from web.door import connection_of, peer_of
 
 BINARY = "runwire.binary"
 JSON = "runwire.json"
@@ -38,8 +38,11 @@ SUBPROTOCOLS = (BINARY, JSON)
 
 HELLO_WAIT_S = 5.0
 END_WAIT_S = 5.0
+HEARTBEAT_S = 20.0
+LAST_WORD_S = 1.0
+"""How long the message under way, and then the farewell, may take before the connection is cut."""
 
-GOING_AWAY, BUG, WRONG_SUBPROTOCOL = 1001, 1011, 4409
+NORMAL, GOING_AWAY, BUG, WRONG_SUBPROTOCOL = 1000, 1001, 1011, 4409
 CLOSE_CODES: tuple[tuple[type[RunwireError], int], ...] = (
     (Unauthenticated, 4401),
     (Forbidden, 4403),
@@ -52,7 +55,7 @@ CLOSE_CODES: tuple[tuple[type[RunwireError], int], ...] = (
 
 Heard = Callable[[ClientMessage], None]
 
-_log = logging.getLogger("runwire.web")
+_PING = messages.PING.decode()
 
 
 def close_code(error: RunwireError) -> int:
@@ -66,7 +69,7 @@ def choose_subprotocol(offered: Sequence[str]) -> str | None:
 
 
 class Conversation:
-    """A WebSocket that was let in; made once the handshake is allowed, ended by `closing`."""
+    """A WebSocket that was accepted; `hold` is its whole life."""
 
     def __init__(
         self, websocket: Websocket, auth: Auth, claims: Claims | None, shutdown: trio.Event
@@ -77,7 +80,12 @@ class Conversation:
         self._claims = claims
         self._shutdown = shutdown
         self._token_watch = trio.CancelScope()
-        self._admits: Callable[[Claims], None] = lambda _claims: None
+        self._nursery: trio.Nursery
+        self._error: RunwireError | None = None
+        self._over = False
+        self._said_all = False
+        self._sending = 0
+        self._sent_at = trio.current_time()
 
     @property
     def subprotocol(self) -> str | None:
@@ -95,6 +103,19 @@ class Conversation:
         if self._claims is None:
             raise Unauthenticated("a token is needed, in the first message at the latest")
         return self._claims
+
+    async def hold(self, talk: Callable[[Conversation], Awaitable[None]]) -> None:
+        """Have `talk` say what there is to say, until something ends it; then say why, and close.
+
+        `talk` uses `wait_hello` and `converse`. Raises only what a bug raises; then nothing was
+        closed yet.
+        """
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._guard, self._wait_shutdown)
+            await self._guard(functools.partial(talk, self))
+            nursery.cancel_scope.cancel()
+        await self.close(self._error)
 
     async def wait_hello(self, *, stream_of: str | None = None) -> Hello:
         """The first message, with who it is from. `stream_of` is the run that is asked for.
@@ -119,56 +140,60 @@ class Conversation:
     ) -> None:
         """Say all of `speech`, then wait for the client to close; `heard` gets what it says.
 
-        `admits` raises Denied for claims that do not allow this conversation; it is asked now and
-        for every new token. Raises the RunwireError that ended the conversation early.
+        `admits` raises a RunwireError for claims that do not allow this conversation; it is asked
+        now and for every new token.
         """
         admits(self.claims)
-        self._admits = admits
-        failures: list[RunwireError] = []
-        async with trio.open_nursery() as nursery:
-
-            async def guarded(task: Callable[[], object]) -> None:
-                try:
-                    await task()  # type: ignore[misc]
-                except RunwireError as error:
-                    failures.append(error)
-                    nursery.cancel_scope.cancel()
-
-            async def speak() -> None:
-                async with aclosing(speech):
-                    async for message in speech:
-                        await self._websocket.send(message)
-                # The client closes first: whoever closes with words unread may cut the end off.
-                await trio.sleep(END_WAIT_S)
-                nursery.cancel_scope.cancel()
-
-            async def listen() -> None:
-                while True:
-                    await self._hear(heard)
-
-            for task in (speak, listen, self._wait_token_ended, self._wait_shutdown):
-                nursery.start_soon(guarded, task)
-        if failures:
-            raise failures[0]
+        for task in (
+            functools.partial(self._listen, heard, admits),
+            self._wait_token_ended,
+            self._keep_alive,
+        ):
+            self._nursery.start_soon(self._guard, task)
+        async with aclosing(speech):
+            async for message in speech:
+                await self._send(message)
+        # The client closes first: whoever closes with words unread may cut the end off.
+        self._said_all = True
+        await trio.sleep(END_WAIT_S)
 
     async def close(self, error: RunwireError | None = None) -> None:
-        """Say why, if there is a reason, and close."""
-        if error is not None:
-            await self._websocket.send(messages.error_message(error.code, error.message).decode())
-        code = 1000 if error is None else close_code(error)
-        await self._websocket.close(code, "" if error is None else error.code)
+        """Say why, if there is a reason, and close; cut the connection if nothing is taken."""
+        if error is None:
+            await self._farewell(NORMAL)
+        else:
+            await self._farewell(close_code(error), error.code, error.message)
 
-    async def _hear(self, heard: Heard) -> None:
-        message = decode_client_message(await self._websocket.receive())
-        if isinstance(message, Hello):
-            raise BadRequest("only the first message can be a hello")
-        if not isinstance(message, Renewal):
-            heard(message)
+    async def close_after_bug(self) -> None:
+        """Close without a word about what went wrong inside."""
+        await self._farewell(BUG)
+
+    async def _farewell(self, code: int, reason: str = "", why: str | None = None) -> None:
+        with trio.move_on_after(LAST_WORD_S) as patience:
+            if why is not None:
+                await self._websocket.send(messages.error_message(reason, why).decode())
+            await self._websocket.close(code, reason)
+        if patience.cancelled_caught:
+            connection_of(self._websocket).abort()
+
+    # --- what ends it ----------------------------------------------------------------------------
+
+    async def _guard(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Do `task`; the RunwireError that it raises ends the conversation."""
+        try:
+            await task()
+        except RunwireError as error:
+            self._end(error)
+
+    def _end(self, error: RunwireError) -> None:
+        if self._over:
             return
-        claims = await self._auth.claims_of(peer_of(self._websocket), message.token)
-        self._admits(claims)
-        self._claims = claims
-        self._token_watch.cancel()
+        self._over = True
+        if not self._said_all:
+            self._error = error
+        # Half a message cannot be followed by a farewell, so one under way is let go first.
+        wait_s = LAST_WORD_S if self._sending else 0
+        self._nursery.cancel_scope.deadline = trio.current_time() + wait_s
 
     async def _wait_token_ended(self) -> None:
         """Raise Unauthenticated when the token expires or is revoked, unless it is renewed."""
@@ -180,3 +205,37 @@ class Conversation:
     async def _wait_shutdown(self) -> None:
         await self._shutdown.wait()
         raise ShuttingDown("the server is going away")
+
+    # --- speaking and listening ------------------------------------------------------------------
+
+    async def _send(self, message: str | bytes) -> None:
+        self._sending += 1
+        await self._websocket.send(message)
+        self._sending -= 1
+        self._sent_at = trio.current_time()
+        if self._over and not self._sending:
+            self._nursery.cancel_scope.cancel()
+        # Sending to a client that is gone waits for nothing, and who is gone is noticed elsewhere.
+        await trio.lowlevel.checkpoint()
+
+    async def _keep_alive(self) -> None:
+        """Ping when nothing else was sent for HEARTBEAT_S."""
+        while True:
+            silent_s = trio.current_time() - self._sent_at
+            if silent_s >= HEARTBEAT_S and not self._sending:
+                await self._send(_PING)
+            else:
+                await trio.sleep(max(HEARTBEAT_S - silent_s, HEARTBEAT_S / 10))
+
+    async def _listen(self, heard: Heard, admits: Callable[[Claims], None]) -> None:
+        while True:
+            message = decode_client_message(await self._websocket.receive())
+            if isinstance(message, Renewal):
+                claims = await self._auth.claims_of(peer_of(self._websocket), message.token)
+                admits(claims)
+                self._claims = claims
+                self._token_watch.cancel()
+            elif isinstance(message, Hello):
+                raise BadRequest("it is known already who is asking, and for what")
+            else:
+                heard(message)

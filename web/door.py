@@ -7,6 +7,7 @@ from http import HTTPStatus
 from quart import Request, Websocket
 
 from supervisor.config import WebSettings
+from web.connection import Connection
 from web.peer import Peer
 from web.problems import HttpProblem
 
@@ -16,6 +17,13 @@ def peer_of(asked: Request | Websocket) -> Peer:
     peer = asked.scope["state"]["peer"]
     assert isinstance(peer, Peer)  # noqa: S101 - the fence put it there
     return peer
+
+
+def connection_of(websocket: Websocket) -> Connection:
+    """The connection that a WebSocket has to itself."""
+    connection = websocket.scope["state"]["connection"]
+    assert isinstance(connection, Connection)  # noqa: S101 - it put itself there
+    return connection
 
 
 def own_names(settings: WebSettings) -> frozenset[str]:

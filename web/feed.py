@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 import msgspec
-import trio
 from msgspec import Struct
 
 from supervisor.access import Claims, Scope
-from supervisor.errors import NoSuchRun
-from supervisor.messages import PING, ClientMessage
-from supervisor.model import event_name
+from supervisor.errors import BadValue, NoSuchRun
+from supervisor.messages import ClientMessage
+from supervisor.model import Run, event_name
 from supervisor.service import Supervisor
 from supervisor.wire import EventView, show_run
 from web.conversation import Conversation
-from web.viewer import HEARTBEAT_S
 
 _PAGE = 200
 
@@ -41,38 +39,59 @@ async def _speech(
     conversation: Conversation, supervisor: Supervisor, since: int | None
 ) -> AsyncGenerator[str | bytes, None]:
     seq = supervisor.last_seq if since is None else since
+    if seq > supervisor.last_seq:
+        raise BadValue(f"since: the newest event is {supervisor.last_seq}", field="since")
     yield msgspec.json.encode({"type": "hello", "seq": seq}).decode()
     while True:
-        if supervisor.last_seq > seq:
-            for event in await supervisor.events_since(seq, _PAGE):
-                seq = event.seq
-                if message := await _message(conversation.claims, supervisor, event):
-                    yield message
-        else:
-            with trio.move_on_after(HEARTBEAT_S) as patience:
-                await supervisor.changed.wait()
-            if patience.cancelled_caught:
-                yield PING.decode()
-        await trio.lowlevel.checkpoint()
+        newest = supervisor.last_seq
+        if newest <= seq:
+            await supervisor.changed.wait()
+            continue
+        told = _Told(supervisor, conversation)
+        events = await supervisor.events_since(seq, _PAGE)
+        for event in events:
+            if message := await told.message(event):
+                yield message
+            seq = event.seq
+        if len(events) < _PAGE:
+            seq = max(seq, newest)  # what lies between was of runs that are deleted
 
 
-async def _message(claims: Claims, supervisor: Supervisor, event: EventView) -> str | None:
-    """What a watcher is told of `event`; None for a run that is gone, or none of theirs."""
-    try:
-        run = await supervisor.get(event.entry.run_id)
-    except NoSuchRun:
-        return None
-    if not claims.covers(run):
-        return None
-    return msgspec.json.encode(
-        {
-            "type": "event",
-            "seq": event.seq,
-            "run": show_run(run, supervisor.log_info(run)),
-            "event": event_name(event.entry.event),
-            "time": event.entry.at.wall,
-        }
-    ).decode()
+class _Told:
+    """Makes the messages of one page of events; most are of the same few runs."""
+
+    def __init__(self, supervisor: Supervisor, conversation: Conversation) -> None:
+        self._supervisor = supervisor
+        self._conversation = conversation
+        self._ended: dict[str, Run | None] = {}
+
+    async def message(self, event: EventView) -> str | None:
+        """What a watcher is told of `event`; None for a run that is gone, or none of theirs."""
+        run = await self._run(event)
+        # Who is asking may have changed by a renewal, so it is looked at each time.
+        if run is None or not self._conversation.claims.covers(run):
+            return None
+        return msgspec.json.encode(
+            {
+                "type": "event",
+                "seq": event.seq,
+                "run": show_run(run, self._supervisor.log_info(run)),
+                "event": event_name(event.entry.event),
+                "time": event.entry.at.wall,
+            }
+        ).decode()
+
+    async def _run(self, event: EventView) -> Run | None:
+        run_id = event.entry.run_id
+        if run_id in self._ended:
+            return self._ended[run_id]
+        try:
+            run = await self._supervisor.run_after(event)
+        except NoSuchRun:
+            run = None
+        if run is None or run.status.ended:
+            self._ended[run_id] = run
+        return run
 
 
 def _may_watch(claims: Claims) -> None:

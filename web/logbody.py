@@ -27,6 +27,8 @@ _FAR_BYTES = 1 * MIB
 """So far behind, what is read is likely not in memory any more, and reading may wait for a disk."""
 _HEARTBEAT_S = 15.0
 _CHECK_S = 2.0
+_TOGETHER_US = 100_000
+"""Bytes that arrived within this time may be told together, with the time of the first."""
 
 
 class Wanted(Struct, frozen=True):
@@ -108,6 +110,8 @@ class LogCursor:
             return pieces
         part = self._view.reader.read_stream(self.stream, self.at, limit)
         self.at = min(part.next, stop)
+        if part.pieces and isinstance(part.pieces[-1], Gap):
+            self.at = max(self.at, part.pieces[-1].next)
         return [_cut(piece, stop) for piece in part.pieces if piece.offset < stop]
 
 
@@ -155,6 +159,7 @@ def merged(pieces: Sequence[Piece]) -> list[Piece]:
             isinstance(piece, Chunk)
             and piece.stream is run[0].stream
             and piece.offset == run[-1].next
+            and abs(piece.time_us - run[0].time_us) < _TOGETHER_US
         ):
             result.append(_joined(run))
             run = []

@@ -15,8 +15,8 @@ from supervisor.model import Run, Stream
 from supervisor.service import Supervisor
 from supervisor.wire import RunView, show_run
 from web.conversation import BINARY, Conversation
-from web.logbody import start_offset
-from web.viewer import BinaryForm, JsonForm, Viewer, Wish
+from web.forms import BinaryForm, JsonForm
+from web.viewer import Viewer, Wish
 
 _STREAMS = {stream.label: stream for stream in Stream}
 
@@ -33,14 +33,15 @@ class StreamQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 async def stream_run(
-    conversation: Conversation, supervisor: Supervisor, run_id: str, query: StreamQuery
+    conversation: Conversation, supervisor: Supervisor, run_id: str, wish: Wish
 ) -> None:
-    """Serve one viewer of a run to the end. Raises the RunwireError that ended it early."""
-    hello = Hello(
-        from_=query.from_, streams=query.streams or None, window=query.window, seq=query.seq
-    )
+    """Serve one viewer of a run to the end. Raises the RunwireError that ended it early.
+
+    `wish` is what the address says; a client that says hello says there what it wishes.
+    """
     if not conversation.authenticated:
         hello = await conversation.wait_hello(stream_of=run_id)
+        wish = read_wish(hello)
     run = await supervisor.get(run_id)
 
     def admits(claims: Claims) -> None:
@@ -49,16 +50,15 @@ async def stream_run(
     admits(conversation.claims)
     events = await supervisor.history(run)
     with supervisor.open_log(run) as view:
-        viewer = Viewer(
-            view, events, _wish(hello, start_offset(view, hello.from_)), _form(conversation)
-        )
+        form = BinaryForm() if conversation.subprotocol == BINARY else JsonForm()
+        viewer = Viewer(view, events, wish, form)
 
         def heard(message: ClientMessage) -> None:
             match message:
                 case Ack():
                     viewer.ack(message.offset)
                 case Seek():
-                    viewer.seek(start_offset(view, message.from_))
+                    viewer.seek(message.from_)
 
         async def end() -> RunView:
             ended = await supervisor.wait_ended(run.id)
@@ -74,14 +74,12 @@ def may_watch(claims: Claims, run: Run) -> None:
         raise NoSuchRun(f"there is no run {run.id}")
 
 
-def _form(conversation: Conversation) -> BinaryForm | JsonForm:
-    return BinaryForm() if conversation.subprotocol == BINARY else JsonForm()
-
-
-def _wish(hello: Hello, start: int) -> Wish:
-    if hello.window is not None and hello.window < 1:
+def read_wish(said: StreamQuery | Hello) -> Wish:
+    """What a client wants to see. Raises BadValue for what there is not."""
+    if said.window is not None and said.window < 1:
         raise BadValue("window must be at least 1 byte", field="window")
-    return Wish(start=start, stream=_only_stream(hello.streams), window=hello.window, seq=hello.seq)
+    stream = _only_stream(said.streams)
+    return Wish(start=said.from_, stream=stream, window=said.window, seq=said.seq)
 
 
 def _only_stream(names: tuple[str, ...] | None) -> Stream | None:

@@ -18,16 +18,15 @@ from quart import Websocket, websocket
 
 from supervisor.access import Claims, Scope
 from supervisor.config import WebSettings
-from supervisor.errors import RunwireError
 from supervisor.service import Supervisor
 from web.auth import Auth, bearer_token
 from web.call import check_run_id, decode_query
-from web.conversation import BUG, WRONG_SUBPROTOCOL, Conversation, choose_subprotocol
+from web.conversation import WRONG_SUBPROTOCOL, Conversation, choose_subprotocol
 from web.door import own_names, peer_of, wrong_host
 from web.feed import FeedQuery, stream_events
 from web.hosts import host_allowed, same_origin
 from web.problems import HttpProblem
-from web.stream import StreamQuery, may_watch, stream_run
+from web.stream import StreamQuery, may_watch, read_wish, stream_run
 
 Q = TypeVar("Q", bound=Struct)
 
@@ -54,6 +53,7 @@ class Streams:
         """One run's stream, by path or by `runId`."""
         socket = self._socket()
         query = _query(socket, StreamQuery)
+        wish = read_wish(query)
         wanted = check_run_id(run_id or query.run_id or "")
         claims = await self._claims(socket, query.token, stream_of=wanted)
         if claims is not None:
@@ -61,7 +61,7 @@ class Streams:
         await self._converse(
             socket,
             claims,
-            lambda conversation: stream_run(conversation, self._supervisor, wanted, query),
+            lambda conversation: stream_run(conversation, self._supervisor, wanted, wish),
         )
 
     async def all(self) -> None:
@@ -118,14 +118,10 @@ class Streams:
             return
         conversation = Conversation(socket, self._auth, claims, self._shutdown)
         try:
-            await talk(conversation)
-        except RunwireError as error:
-            await conversation.close(error)
+            await conversation.hold(talk)
         except Exception:  # noqa: BLE001 - a bug in one conversation is no reason to end another
             _log.exception("%s failed", socket.path)
-            await socket.close(BUG)
-        else:
-            await conversation.close()
+            await conversation.close_after_bug()
 
 
 def _query(socket: Websocket, kind: type[Q]) -> Q:

@@ -113,8 +113,7 @@ class Server:
 
     def run_view(self, run_id: str) -> RunView:
         """A run as it is now."""
-        view: RunView = self.json(RunView, "show", "--json", run_id)
-        return view
+        return msgspec.json.decode(self.get(f"/runs/{run_id}"), type=RunView)
 
     def submit(self, *arguments: str) -> str:
         """The id of a new run."""

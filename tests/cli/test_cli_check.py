@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,9 +64,13 @@ def test_what_is_odd_or_missing_here_is_a_warning(file: Path) -> None:
 def test_the_same_as_json(file: Path) -> None:
     file.write_text("[jobs.a]\nshell = 5\n")
 
-    result = checked(file, "--json")
+    result = subprocess.run(
+        [sys.executable, "-m", "supervisor", "check", str(file), "--json"],
+        capture_output=True,
+        check=False,
+    )
 
-    assert result.exit_code == 78
+    assert result.returncode == 78
     assert json.loads(result.stdout) == {
         "mistakes": [f"{file}:2: job a: key shell: must be a string, not 5"],
         "warnings": [],

@@ -408,16 +408,21 @@ def test_the_jobs_toml_here_says_where_the_server_is(server: Server, tmp_path: P
         (["--socket", "/" + "x" * 200], 69, "path too long"),
     ],
 )
-@pytest.mark.parametrize(
-    "command", [["jobs"], ["logs", "-f", "r"], ["run", "--", "true"]], ids=lambda c: c[0]
-)
-def test_a_server_that_is_not_there_is_told_at_once(
-    server: Server, command: list[str], flags: list[str], code: int, said: str
+def test_a_server_that_cannot_be_reached_is_told(
+    server: Server, flags: list[str], code: int, said: str
 ) -> None:
-    done = server.run(command[0], *flags, *command[1:])
+    done = server.run("jobs", *flags)
     assert (done.returncode, done.stdout) == (code, b"")
     assert said in done.stderr.decode()
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [["logs", "-f", "r"], ["run", "--", "true"]])
+def test_a_server_that_was_never_there_is_not_waited_for(
+    server: Server, command: list[str]
+) -> None:
+    done = server.run(*command, RUNWIRE_SOCKET="/nonexistent/x.sock")
+    assert (done.returncode, done.stdout) == (69, b"")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may use every socket")

@@ -5,19 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
 import threading
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
 from supervisor.model import Reason, Status
-from supervisor.wire import RunView
 from tests.cli.conftest import RUNWIRE, Server, lines, read_all, read_until
 
 WAIT_S = 40.0
@@ -127,7 +126,7 @@ async def test_ctrl_c_cancels_the_run_and_shows_its_last_words(
             process.send_signal(signum)
             assert await read_all(process.stdout) == b"bye\n"
             assert await process.wait() == 7
-    run = await trio.to_thread.run_sync(server.run_view, f"c{signum}")
+    run = server.run_view(f"c{signum}")
     assert run.status is Status.CANCELLED
     assert run.stop is not None
     assert run.stop.requested_by.kind == "user"
@@ -169,19 +168,23 @@ async def test_ctrl_c_of_a_run_that_waits_keeps_it_from_starting(own_server: Ser
     own_server.submit("--", "sleep", "1000")
     with trio.fail_after(WAIT_S):
         async with own_server.running("run", "--id", "waits", "--", "true") as process:
-            while own_server.run("show", "waits").returncode != 0:
-                await trio.lowlevel.checkpoint()
+            await wait_known(own_server, "waits")
             process.send_signal(signal.SIGINT)
             assert await process.wait() == 130
     run = own_server.run_view("waits")
     assert (run.status, run.started_at) == (Status.CANCELLED, None)
 
 
+async def wait_known(server: Server, run_id: str) -> None:
+    """Until the server has taken the run in."""
+    while f'"{run_id}"' not in server.get("/runs").decode():  # noqa: ASYNC110 - it is another process
+        await trio.sleep(0.005)
+
+
 async def wait_cancelling(server: Server, run_id: str) -> None:
     """Until the server knows that the run is to end."""
-    show = partial(server.run_view, run_id)
-    while (await trio.to_thread.run_sync(show)).cancel_requested_at is None:
-        await trio.lowlevel.checkpoint()
+    while server.run_view(run_id).cancel_requested_at is None:  # noqa: ASYNC110 - it is another process
+        await trio.sleep(0.005)
 
 
 def test_a_reader_that_goes_away_ends_the_run_quietly(server: Server) -> None:
@@ -223,12 +226,9 @@ async def test_ctrl_c_works_while_nobody_reads_the_output(server: Server) -> Non
 
 async def wait_log_beyond(server: Server, run_id: str, size: int) -> None:
     """Until the log is so long."""
-    while True:
-        done = await trio.to_thread.run_sync(server.run, "show", "--json", run_id)
-        if done.returncode == 0 and b'"log":{"size":' in done.stdout:
-            text = done.stdout.decode().rpartition('"log":{"size":')[2]
-            if int(text.partition(",")[0]) > size:
-                return
+    await wait_known(server, run_id)
+    while server.run_view(run_id).log.size <= size:  # noqa: ASYNC110 - it is another process
+        await trio.sleep(0.005)
 
 
 # --- logs -----------------------------------------------------------------------------------------
@@ -396,8 +396,7 @@ async def test_a_cancel_reaches_a_server_that_was_away(own_server: Server) -> No
     blocker = own_server.submit("--", "sleep", "1000")
     with trio.fail_after(WAIT_S):
         async with own_server.running("run", "--id", "w", "--", "sleep", "1000") as process:
-            while own_server.run("show", "w").returncode != 0:
-                await trio.lowlevel.checkpoint()
+            await wait_known(own_server, "w")
             own_server.stop(signal.SIGKILL)
             process.send_signal(signal.SIGINT)
             await trio.to_thread.run_sync(own_server.start)
@@ -406,31 +405,40 @@ async def test_a_cancel_reaches_a_server_that_was_away(own_server: Server) -> No
     assert own_server.run_view(blocker).reason is Reason.LOST
 
 
+def forward(caller: socket.socket, behind: socket.socket) -> bytes:
+    """Passes one request on; the answer to it."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        request += caller.recv(65536)
+    head, _, body = request.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    assert length is not None
+    while len(body) < int(length[1]):
+        body += caller.recv(65536)
+    behind.sendall(head + b"\r\n\r\n" + body)
+    return b"".join(iter(lambda: behind.recv(65536), b""))
+
+
 def test_submit_whose_answer_is_lost_is_asked_again(server: Server, tmp_path: Path) -> None:
     """Through a door that breaks the first connection after the request: still one run."""
-    door = socket.socket(socket.AF_UNIX)
     path = str(tmp_path / "door")
-    door.bind(path)
-    door.listen()
 
-    def serve() -> None:
-        for count in range(2):
+    def serve(door: socket.socket) -> None:
+        for answers in (False, True):
             caller, _ = door.accept()
             with caller, socket.socket(socket.AF_UNIX) as behind:
                 behind.connect(server.socket)
-                behind.sendall(caller.recv(65536))
-                answer = b""
-                while piece := behind.recv(65536):
-                    answer += piece
-                if count:
+                answer = forward(caller, behind)
+                if answers:
                     caller.sendall(answer)
 
-    thread = threading.Thread(target=serve)
-    thread.start()
-    done = server.run("submit", "--socket", path, "--tag", "lost-answer", "--", "true")
-    thread.join()
-    door.close()
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(path)
+        door.listen()
+        thread = threading.Thread(target=serve, args=[door], daemon=True)
+        thread.start()
+        done = server.run("submit", "--socket", path, "--tag", "lost-answer", "--", "true")
+        thread.join(WAIT_S)
     assert done.returncode == 0
     found = [row[0] for row in lines(server.output("list", "--tag", "lost-answer"))]
     assert found == [done.stdout.decode().strip()]
-    assert isinstance(server.run_view(found[0]), RunView)

@@ -107,7 +107,8 @@ def left() -> int:
     return len(ours())
 
 
-SLEEP = "sleep 60"
+NAP = f"60.{os.getpid()}"
+SLEEP = f"sleep {NAP}"  # so that its sleepers are told from those of any other tests
 IN_ITS_OWN = f"setsid {SLEEP}"
 CLEARED = f"env -i {SLEEP}"
 
@@ -162,8 +163,15 @@ def cleared() -> set[int]:
     return {
         process.pid
         for process in procfs.living()
-        if process.command == "sleep" and not procfs.environment(process.pid)
+        if _arguments(process.pid) == f"sleep\0{NAP}\0" and not procfs.environment(process.pid)
     }
+
+
+def _arguments(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 async def test_who_may_be_somebody_elses_is_reported_and_left_alone() -> None:

@@ -67,8 +67,10 @@ class Clone:
         self.development_lock = directory / "requirements-dev.lock"
         shutil.copy(ROOT / "dev", directory)
         shutil.copytree(ROOT / "tools", directory / "tools")
-        for name in ("index", "built", "bench"):
+        for name in ("index", "built", "bench", "programs"):
             (directory / name).mkdir()
+        # A browser, so that none is installed.
+        (directory / "programs" / "chromium").symlink_to("/bin/true")
         (directory / "pyproject.toml").write_text(PROJECT)
         (directory / "bench" / "__main__.py").write_text(BENCH)
         write_wheel(directory / "built", "project", "")
@@ -81,7 +83,7 @@ class Clone:
         env = {
             "CI": "true",
             "HOME": "/nowhere",
-            "PATH": f"{python.parent}:{path}",
+            "PATH": f"{python.parent}:{self.directory / 'programs'}:{path}",
             "PIP_NO_INDEX": "1",
             "PIP_FIND_LINKS": str(self.index),
         }

@@ -123,15 +123,17 @@ async def rest(pieces: AsyncIterator[bytes]) -> bytes:
         return b"".join([piece async for piece in pieces])
 
 
-def open_readers() -> int:
-    """How many logs and indexes this process has open for reading alone, as viewers do."""
+def open_readers(site: Site) -> int:
+    """How many logs and indexes of a site are open for reading alone, as viewers have them."""
     found = 0
     for fd in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):
             target = str(fd.readlink())
             info = Path("/proc/self/fdinfo", fd.name).read_text()
             flags = int(info.partition("flags:")[2].split()[0], 8)
-            found += target.endswith((".log", ".idx")) and flags & os.O_ACCMODE == os.O_RDONLY
+            ours = target.startswith(f"{site.socket.parent}/")
+            log = target.endswith((".log", ".idx"))
+            found += ours and log and flags & os.O_ACCMODE == os.O_RDONLY
     return found
 
 
@@ -352,12 +354,12 @@ async def test_a_viewer_who_goes_leaves_nothing_open(
     door = gate("g")
     run_id = await site.shell(f"echo hi; {door.wait}")
     await site.running(run_id, written=3)
-    assert open_readers() == 0
+    assert open_readers(site) == 0
     for _ in range(5):
         async with streamed(site, f"/runs/{run_id}/log?follow=1") as (_, pieces):
             await read_at_least(pieces, 3)
-            assert open_readers() > 0
-    await until(lambda: open_readers() == 0)
+            assert open_readers(site) > 0
+    await until(lambda: open_readers(site) == 0)
     await door.open()
     await site.ended(run_id)
 
@@ -376,7 +378,7 @@ async def test_a_viewer_who_never_reads_holds_up_neither_the_run_nor_another_vie
         async with streamed(site, f"/runs/{run_id}/log?follow=1") as (_, pieces):
             assert len(await rest(pieces)) == 30_000_000
         assert (await site.ended(run_id))["status"] == "succeeded"
-        await until(lambda: open_readers() == 0)
+        await until(lambda: open_readers(site) == 0)
         stalled.close()
 
 

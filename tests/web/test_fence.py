@@ -17,6 +17,7 @@ from quart_trio import QuartTrio
 
 from supervisor.bind import Bind
 from supervisor.config import WebLimits
+from tests.web.served import until
 from web.fence import serve_web
 from web.listen import open_tcp, open_unix
 
@@ -497,6 +498,24 @@ async def test_no_query_is_ever_logged_and_a_path_cannot_forge_a_line(
     await served.tell(
         b"GET /%0aforged?token=SECRET HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     )
-    lines = [r.getMessage() for r in caplog.records if r.name == "runwire.access"]
+    lines = access_lines(caplog)
     assert any(" GET /%0aforged 404 " in line for line in lines)
     assert "SECRET" not in caplog.text
+
+
+async def test_a_client_that_closes_once_it_has_everything_was_not_cut_off(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    served = await serve()
+    for _ in range(30):
+        async with await served.dial() as client:
+            await client.send_all(GET)
+            await read_until(client, b"hello")
+    await until(lambda: len(access_lines(caplog)) == 30)
+    lines = access_lines(caplog)
+    assert all(" GET / 200 " in line for line in lines), lines
+
+
+def access_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.name == "runwire.access"]

@@ -1,0 +1,5 @@
+"""`python -m supervisor` is `runwire`."""
+
+from supervisor.cli import main
+
+main()

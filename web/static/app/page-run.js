@@ -1,0 +1,154 @@
+// @ts-check
+// One run: what it is and how it does, its output, and what can be done with it.
+
+import { fill, h, setText } from '../dom.js';
+import { formatAgo, formatCommand, formatDuration, formatExit, formatReason, formatTime, nameOf } from '../format.js';
+import { ApiError } from '../runs.js';
+import { makeBadge, updateBadge } from './badge.js';
+import { CancelControl } from './cancel.js';
+import { showStatusInTab } from './favicon.js';
+import { makeMissingPage } from './page-missing.js';
+import { link } from './router.js';
+import { explain } from './words.js';
+
+/** @typedef {import('../runs.js').Run} Run */
+
+/** @param {import('./main.js').App} app @param {string} id @returns {import('./router.js').Page} */
+export function makeRunPage(app, id) {
+  const page = new RunPage(app, id);
+  return { title: id, element: page.element, section: 'runs', close: () => page.close() };
+}
+
+class RunPage {
+  #app;
+  #id;
+  /** @type {Run | null} */
+  #run = null;
+  #title = h('h1', {});
+  #badge = makeBadge({ status: 'queued', cancel_requested_at: null });
+  #facts = h('dl', { className: 'facts' });
+  #command = h('code', { className: 'command-line' });
+  #message = h('p', { className: 'error', role: 'alert', hidden: true });
+  #announce = h('p', { className: 'unseen', ariaLive: 'polite' });
+  #again = h('button', { type: 'button', className: 'button', hidden: true, onclick: () => void this.#runAgain() }, 'Run again');
+  #cancel;
+  #terminal;
+  #tick;
+  #renew = () => { this.#terminal.token = this.#app.session.token; };
+
+  /** @param {import('./main.js').App} app @param {string} id */
+  constructor(app, id) {
+    this.#app = app;
+    this.#id = id;
+    this.#cancel = new CancelControl(app, (run) => this.#show(run));
+    this.#terminal = /** @type {import('../run-terminal.js').RunTerminal} */ (document.createElement('run-terminal'));
+    this.#terminal.token = app.session.token;
+    this.#terminal.setAttribute('run-id', id);
+    this.#badge.hidden = true;
+    this.element = h('div', { className: 'page run-page' },
+      h('div', { className: 'page-head' }, this.#title, this.#badge, h('span', { className: 'space' }), this.#again, this.#cancel.element),
+      this.#facts, this.#command, this.#cancel.line, this.#message, this.#terminal, this.#announce);
+    setText(this.#title, id);
+    this.#listen();
+    this.#tick = setInterval(() => this.#second(), 1000);
+    app.session.addEventListener('token', this.#renew);
+  }
+
+  close() {
+    clearInterval(this.#tick);
+    this.#app.session.removeEventListener('token', this.#renew);
+  }
+
+  #listen() {
+    this.#terminal.addEventListener('run', (event) => this.#show(/** @type {CustomEvent} */ (event).detail));
+    this.#terminal.addEventListener('auth-required', () => this.#app.session.end());
+    this.#terminal.addEventListener('connection', (event) => {
+      if (/** @type {CustomEvent} */ (event).detail.name === 'missing' && this.#run === null) this.#showMissing();
+    });
+    this.element.addEventListener('keydown', (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key === 'c' && !this.#run?.ended_at && window.confirm('Cancel this run?')) void this.#cancel.ask();
+      if (event.key === 'r' && !this.#again.hidden) void this.#runAgain();
+    });
+  }
+
+  #showMissing() {
+    const missing = makeMissingPage('There is no such run', `No run is called ${this.#id}, or this token may not see it. It may also have been deleted.`);
+    document.title = `${missing.title} · Runwire`;
+    this.element.replaceWith(missing.element);
+  }
+
+  /** @param {Run} run */
+  #show(run) {
+    const before = this.#run;
+    this.#run = run;
+    setText(this.#title, nameOf(run));
+    this.#title.classList.toggle('command', run.job === null);
+    this.#badge.hidden = false;
+    updateBadge(this.#badge, run);
+    const command = formatCommand(run.spec);
+    setText(this.#command, command);
+    this.#command.hidden = run.job === null;
+    this.#cancel.update(run);
+    this.#again.hidden = run.ended_at === null || !this.#app.session.may(run.job === null ? 'runs:exec' : 'runs:submit');
+    this.#facts.dataset.shown = 'true';
+    this.#showFacts(run);
+    if (before?.status !== run.status) {
+      showStatusInTab({ status: run.status, name: nameOf(run) });
+      if (before) setText(this.#announce, `The run is ${run.status}.`);
+      else if (document.activeElement === document.body || document.activeElement?.id === 'main') this.#terminal.focus();
+    }
+  }
+
+  /** @param {Run} run */
+  #showFacts(run) {
+    const time = (/** @type {string} */ at) =>
+      h('time', { dateTime: at, title: formatTime(Date.parse(at)) }, formatAgo(Date.now() - Date.parse(at)));
+    const failed = run.reason === 'exit_code' || run.reason === 'signal' ? [] : [formatReason(run), run.message];
+    /** @type {[string, (Node | string | null | false)][]} */
+    const facts = [
+      ['Run', h('span', { className: 'id' }, run.id)],
+      [run.started_at ? 'Started' : 'Queued', time(run.started_at ?? run.created_at)],
+      [run.ended_at ? 'Took' : 'Running for', this.#elapsed(run)],
+      ['Exit', formatExit(run) && h('strong', { className: run.status }, formatExit(run))],
+      ['Why', run.status === 'failed' && failed.filter(Boolean).join(': ')],
+      ['Attempt', run.attempt > 1 && String(run.attempt)],
+      ['Retry of', run.retry_of && h('a', { href: link(`runs/${encodeURIComponent(run.retry_of)}`), className: 'id' }, run.retry_of)],
+      ['Pid', run.pid !== null && !run.ended_at && String(run.pid)],
+      ['By', run.created_by.name],
+      ['In', run.spec.cwd],
+      ['With', Object.entries(run.spec.params).filter(([, value]) => value !== '').map(([name, value]) => `${name}=${value}`).join(' ')],
+      ['Output', run.output_complete === false && 'incomplete: a process it left held on to it'],
+    ];
+    const shown = facts.filter(([, value]) => value !== '' && value !== null && value !== false);
+    fill(this.#facts, ...shown.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
+  }
+
+  /** @param {Run} run */
+  #elapsed(run) {
+    if (run.duration_s !== null) return formatDuration(run.duration_s);
+    if (run.started_at === null) return '';
+    return formatDuration(Math.max(0, Math.floor((Date.now() - Date.parse(run.started_at)) / 1000)));
+  }
+
+  #second() {
+    if (!this.#run || String(getSelection()) !== '') return;
+    this.#showFacts(this.#run);
+    this.#cancel.tick();
+  }
+
+  async #runAgain() {
+    const { runs, router, session } = this.#app;
+    this.#again.disabled = true;
+    this.#message.hidden = true;
+    try {
+      router.go(`runs/${encodeURIComponent((await runs.retry(this.#id)).id)}`);
+    } catch (error) {
+      if (error instanceof ApiError && error.status === 401) session.end();
+      setText(this.#message, `Not started. ${explain(error)}`);
+      this.#message.hidden = false;
+    } finally {
+      this.#again.disabled = false;
+    }
+  }
+}

@@ -1,0 +1,157 @@
+// @ts-check
+// One run's output and statuses, from any offset to the end, whatever happens to the connection.
+
+import { Connection } from './connection.js';
+import { ProtocolError } from './wire.js';
+
+/** @typedef {import('./wire.js').Output} Output */
+/** @typedef {import('./wire.js').StatusMessage} StatusMessage */
+/** @typedef {import('./wire.js').Gap} Gap */
+/** @typedef {import('./wire.js').End} End */
+/** @typedef {import('./wire.js').Message} Message */
+/** @typedef {import('./connection.js').ConnectionState} ConnectionState */
+/** @typedef {ConnectionState | {name: 'ended'}} StreamState */
+
+const WINDOW_BYTES = 512 * 1024;
+/** How much is acknowledged at once, if the window has room for several. */
+const ACK_BYTES = 64 * 1024;
+const BINARY = 'runwire.binary';
+const JSON_TEXT = 'runwire.json';
+
+/**
+ * @typedef {object} StreamOptions
+ * @property {string | URL} url of the stream, `ws:` or `wss:`
+ * @property {string | null} token
+ * @property {number} [from] offset to begin at; negative: that many bytes before the end
+ * @property {number} [seq] the last status already seen
+ * @property {('stdout' | 'stderr')[]} [streams] only these
+ * @property {number} [window] how many bytes may be on their way unacknowledged
+ * @property {boolean} [binary] bytes instead of text; true by default
+ * @property {import('./connection.js').World} [world]
+ */
+
+/**
+ * What a stream tells. `output` is acknowledged by the receiver, with `ack`.
+ * @typedef {object} StreamReceiver
+ * @property {(output: Output) => void} output
+ * @property {(status: StatusMessage) => void} [status]
+ * @property {(gap: Gap) => void} [gap]
+ * @property {(end: End) => void} [end]
+ * @property {(state: StreamState) => void} [state]
+ */
+
+export class RunStream {
+  #receiver;
+  #connection;
+  #wish;
+  #filtered;
+  /** Where the next message has to begin; null until the first one said it. @type {number | null} */
+  #cursor;
+  #seq;
+  #ackBytes;
+  #acked = 0;
+  #ended = false;
+
+  /** @param {StreamOptions} options @param {StreamReceiver} receiver */
+  constructor(options, receiver) {
+    const { url, token, world, from = 0, seq = 0, streams, window = WINDOW_BYTES, binary = true } = options;
+    this.#receiver = receiver;
+    this.#wish = { from, window, ...(streams && { streams }) };
+    this.#ackBytes = Math.min(ACK_BYTES, window / 4);
+    this.#filtered = streams !== undefined;
+    this.#cursor = from < 0 ? null : from;
+    this.#seq = seq;
+    this.#connection = new Connection({
+      url, token, world,
+      protocols: binary ? [BINARY, JSON_TEXT] : [JSON_TEXT],
+      owner: {
+        hello: () => ({ ...this.#wish, from: this.#cursor ?? from, seq: this.#seq }),
+        message: (message) => this.#message(message),
+        state: (state) => { if (!this.#ended) receiver.state?.(state); },
+      },
+    });
+  }
+
+  /** Where the next message will begin: all before was received. Null if nothing came yet. */
+  get offset() {
+    return this.#cursor;
+  }
+
+  get ended() {
+    return this.#ended;
+  }
+
+  /** Begin, or go on where `close` left off. */
+  start() {
+    if (!this.#ended) this.#connection.connect();
+  }
+
+  /** Stop; nothing more is told. */
+  close() {
+    this.#connection.close();
+  }
+
+  /** Everything before `offset` has been dealt with. @param {number} offset */
+  ack(offset) {
+    if (offset - this.#acked < this.#ackBytes) return;
+    this.#acked = offset;
+    this.#connection.send({ type: 'ack', offset });
+  }
+
+  /** @param {string | null} token */
+  renew(token) {
+    this.#connection.renew(token);
+  }
+
+  /** Try again now. */
+  hurry() {
+    this.#connection.hurry();
+  }
+
+  /** @param {Message} message */
+  #message(message) {
+    switch (message.type) {
+      case 'stdout': case 'stderr':
+        if (this.#advance(message.offset, message.next)) this.#receiver.output(message);
+        break;
+      case 'gap':
+        if (this.#advance(message.from, message.to)) this.#receiver.gap?.(message);
+        break;
+      case 'status':
+        if (message.seq <= this.#seq) return;
+        this.#seq = message.seq;
+        this.#receiver.status?.(message);
+        break;
+      case 'end':
+        this.#end(message);
+        break;
+    }
+  }
+
+  /**
+   * Whether what covers the log from `offset` up to `next` is news.
+   * @param {number} offset @param {number} next
+   * @throws {ProtocolError} if something before it is missing
+   */
+  #advance(offset, next) {
+    const cursor = this.#cursor ?? offset;
+    if (this.#cursor === null) this.#acked = offset;
+    if (next < cursor || (next === cursor && offset < next)) return false;
+    if (offset < cursor || (offset > cursor && !this.#filtered)) {
+      throw new ProtocolError(`expected offset ${cursor}, got ${offset}`);
+    }
+    this.#cursor = next;
+    return true;
+  }
+
+  /** @param {End} message */
+  #end(message) {
+    if (this.#cursor !== null && this.#cursor !== message.offset && !this.#filtered) {
+      throw new ProtocolError(`the log ends at ${message.offset}, but it was received up to ${this.#cursor}`);
+    }
+    this.#ended = true;
+    this.#connection.close();
+    this.#receiver.end?.(message);
+    this.#receiver.state?.({ name: 'ended' });
+  }
+}

@@ -1,0 +1,309 @@
+// @ts-check
+// One run in a <run-terminal>: its terminal and gutter, what stands around them, and the keys.
+
+import { fill, h, setText } from '../dom.js';
+import { downloadLog } from '../download.js';
+import { formatBytes, formatDuration, plural } from '../format.js';
+import { makeFrame } from './frame.js';
+import { Gutter } from './gutter.js';
+import { noticeOf } from './notices.js';
+import { Screen } from './screen.js';
+import { Source } from './source.js';
+import { loadStyles } from './styles.js';
+import { watchTheme } from './theme.js';
+import { scrollByTouch } from './touch.js';
+
+/** @typedef {import('../runs.js').Run} Run */
+/** @typedef {import('./source.js').Opening} Opening */
+/** @typedef {import('../client/stream.js').StreamState} StreamState */
+
+/** From the start of a large log, this many lines at a time: they fit into the scrollback. */
+const PART_LINES = 5000;
+const SECOND_MS = 1000;
+
+export class TerminalView {
+  #host;
+  #runs;
+  #id;
+  #opening;
+  #reopen;
+  #source;
+  #frame;
+  /** @type {Screen | null} */
+  #screen = null;
+  /** @type {Gutter | null} */
+  #gutter = null;
+  /** @type {StreamState} */
+  #state = { name: 'connecting' };
+  /** The run had ended when it was opened. */
+  #past = false;
+  #received = 0;
+  /** Lines there were when the end was last in view. */
+  #seen = 0;
+  /** After so many lines, a part of a large log is shown. */
+  #partEnd;
+  /** @type {(() => void)[]} */
+  #undo = [];
+
+  /**
+   * @param {HTMLElement} host
+   * @param {import('../runs.js').Runs} runs
+   * @param {string} id
+   * @param {{opening: Opening, reopen: (opening: Opening) => void}} how
+   */
+  constructor(host, runs, id, { opening, reopen }) {
+    this.#host = host;
+    this.#runs = runs;
+    this.#id = id;
+    this.#opening = opening;
+    this.#reopen = reopen;
+    this.#partEnd = opening === 'start' ? PART_LINES : Number.POSITIVE_INFINITY;
+    this.#frame = makeFrame({
+      time: () => this.#toggleTime(),
+      follow: () => this.#toggleFollow(),
+      download: () => void this.#download(),
+      fullScreen: () => this.#fullScreen(),
+      jump: () => this.#screen?.toEnd(),
+    });
+    this.#source = new Source(runs, id, opening, {
+      run: (run) => this.#knowRun(run),
+      output: (output) => this.#output(output),
+      remark: (text, timeMs) => this.#screen?.remark(text, timeMs),
+      status: (status) => this.#tell('status', status),
+      end: (run) => this.#end(run),
+      state: (state) => this.#enter(state),
+    });
+    host.replaceChildren(...this.#frame.all);
+    this.#showTime(localStorage.getItem('runwire.time') !== 'off');
+    this.#enter({ name: 'connecting' });
+    void this.#start();
+  }
+
+  async #start() {
+    await loadStyles();
+    if (!this.#frame.screen.isConnected) return;
+    const screen = new Screen(this.#frame.screen, { changed: () => this.#moved() });
+    this.#screen = screen;
+    this.#gutter = new Gutter(screen);
+    this.#frame.screen.before(this.#gutter.element);
+    const resized = new ResizeObserver(() => screen.fit());
+    resized.observe(this.#frame.screen);
+    screen.fit();
+    scrollByTouch(this.#frame.screen, screen);
+    const keys = (/** @type {KeyboardEvent} */ event) => this.#key(event);
+    const hurry = () => { if (!document.hidden) this.#source.hurry(); };
+    this.#frame.view.addEventListener('keydown', keys);
+    document.addEventListener('visibilitychange', hurry);
+    window.addEventListener('online', hurry);
+    const clock = setInterval(() => this.#showEmpty(), SECOND_MS);
+    this.#undo.push(
+      () => resized.disconnect(),
+      () => document.removeEventListener('visibilitychange', hurry),
+      () => window.removeEventListener('online', hurry),
+      () => clearInterval(clock),
+      watchTheme(() => screen.recolour()),
+      () => screen.dispose(),
+    );
+    await this.#source.open();
+  }
+
+  close() {
+    this.#source.close();
+    for (const undo of this.#undo) undo();
+  }
+
+  /** @param {string | null} token */
+  renew(token) {
+    if (this.#screen) this.#source.renew(token);
+  }
+
+  get text() {
+    return this.#screen?.text() ?? '';
+  }
+
+  focus() {
+    this.#screen?.focus();
+  }
+
+  // --- what comes -------------------------------------------------------------------------------
+
+  /** @param {Run} run */
+  #knowRun(run) {
+    if (this.#state.name === 'connecting') this.#past = run.ended_at !== null;
+    if (this.#gutter) this.#gutter.numbers = this.#source.from === 0;
+    this.#showEmpty();
+    this.#tell('run', run);
+  }
+
+  /** @param {import('../client/wire.js').Output} output */
+  #output(output) {
+    const screen = /** @type {Screen} */ (this.#screen);
+    this.#received += output.next - output.offset;
+    screen.output(output, () => {
+      this.#source.ack(output.next);
+      if (screen.lineCount >= this.#partEnd) this.#source.pause();
+      this.#moved();
+    });
+    this.#tell('output', output);
+  }
+
+  /** @param {Run} run */
+  #end(run) {
+    const screen = /** @type {Screen} */ (this.#screen);
+    screen.end(() => {
+      // A failure's cause is at its end; a success is read from its beginning.
+      if (this.#past && run.status !== 'failed' && this.#source.from === 0 && !screen.full) screen.toTop();
+      this.#moved();
+      this.#tell('run-end', run);
+    });
+  }
+
+  /** @param {StreamState} state */
+  #enter(state) {
+    this.#state = state;
+    const ended = this.#past;
+    const notice = noticeOf(state, { offset: this.#source.offset, online: navigator.onLine, ended });
+    this.#frame.dot.dataset.tone = notice.tone;
+    setText(this.#frame.word, notice.word);
+    this.#frame.notice.hidden = notice.notice === '';
+    fill(this.#frame.notice, notice.notice, notice.retry === true
+      && h('button', { type: 'button', className: 'rt-button', onclick: () => this.#source.hurry() }, 'Retry now'));
+    this.#showEarlier();
+    this.#showEmpty();
+    this.#tell('connection', state);
+    if (state.name === 'token') this.#tell('auth-required', state);
+  }
+
+  // --- what is shown ----------------------------------------------------------------------------
+
+  /** The screen shows other rows than before, or more. */
+  #moved() {
+    const screen = /** @type {Screen} */ (this.#screen);
+    this.#gutter?.update();
+    const { follow, jump, facts, hidden } = this.#frame;
+    const lines = screen.lineCount;
+    if (screen.atEnd) this.#seen = lines;
+    follow.ariaPressed = String(screen.atEnd);
+    jump.hidden = screen.atEnd;
+    setText(jump, lines > this.#seen ? `↓ ${plural(lines - this.#seen, 'new line')}` : '↓ To the end');
+    setText(facts, `${formatBytes(this.#received)} · ${plural(lines, 'line')}`);
+    setText(hidden, screen.hidden > 0 ? `${plural(screen.hidden, 'control sequence')} hidden; the raw log has them` : '');
+    this.#showEarlier();
+    if (!this.#frame.empty.hidden) this.#showEmpty();
+  }
+
+  /** What is missing above the first line, or below the last, and how to get it. */
+  #showEarlier() {
+    const { from, offset, run } = this.#source;
+    const { earlier } = this.#frame;
+    const action = (/** @type {string} */ text, /** @type {() => void} */ onclick) =>
+      h('button', { type: 'button', className: 'rt-button', onclick }, text);
+    const size = formatBytes(run?.log.size ?? 0);
+    let key = '';
+    if (this.#state.name === 'closed' && this.#opening === 'start') key = `part ${offset}`;
+    else if (this.#opening === 'auto' && from > (run?.log.oldest ?? 0)) key = 'tail';
+    else if (this.#screen?.full) key = 'full';
+    if (earlier.dataset.key === key) return;
+    earlier.dataset.key = key;
+    earlier.hidden = key === '';
+    if (key.startsWith('part')) {
+      fill(earlier, `The first ${formatBytes(offset)} of ${size}.`,
+        action('Next part', () => this.#nextPart()), action('To the end', () => this.#reopen('auto')));
+    } else if (key === 'tail') {
+      fill(earlier, `This is the end of ${size}; the first ${formatBytes(from)} are not shown.`,
+        action('From the start', () => this.#reopen('start')));
+    } else if (key === 'full') {
+      fill(earlier, 'Earlier lines have left this view.', action('From the start', () => this.#reopen('start')));
+    }
+  }
+
+  #nextPart() {
+    const screen = /** @type {Screen} */ (this.#screen);
+    screen.clear();
+    this.#partEnd = screen.lineCount + PART_LINES;
+    void this.#source.open();
+  }
+
+  /** Why there is nothing to see yet. */
+  #showEmpty() {
+    const { empty } = this.#frame;
+    const run = this.#source.run;
+    let text = '';
+    if (run && this.#received === 0 && this.#source.from === 0) {
+      if (run.status === 'queued') text = 'Waiting in the queue. Output appears here as soon as the run starts.';
+      else if (run.status === 'running' && run.started_at) text = `No output yet · running for ${formatDuration(Math.max(0, Date.now() - Date.parse(run.started_at)) / 1000)}`;
+      else if (run.status !== 'running' && run.log.size === 0) text = 'This run wrote no output.';
+    }
+    empty.hidden = text === '';
+    setText(empty, text);
+  }
+
+  // --- what can be done -------------------------------------------------------------------------
+
+  #toggleTime() {
+    const shown = this.#host.dataset.time !== 'on';
+    localStorage.setItem('runwire.time', shown ? 'on' : 'off');
+    this.#showTime(shown);
+  }
+
+  /** @param {boolean} shown */
+  #showTime(shown) {
+    this.#host.dataset.time = shown ? 'on' : 'off';
+    this.#frame.time.ariaPressed = String(shown);
+  }
+
+  #toggleFollow() {
+    if (this.#screen?.atEnd) this.#screen.scroll(-1);
+    else this.#screen?.toEnd();
+  }
+
+  #fullScreen() {
+    if (document.fullscreenElement) void document.exitFullscreen();
+    else void this.#host.requestFullscreen();
+  }
+
+  async #download() {
+    const { download } = this.#frame;
+    const text = download.textContent;
+    download.disabled = true;
+    try {
+      await downloadLog(this.#runs, this.#id, (size) => setText(download, size));
+      setText(download, text ?? '');
+    } catch {
+      setText(download, 'Failed, again?');
+    } finally {
+      download.disabled = false;
+    }
+  }
+
+  /** @param {KeyboardEvent} event */
+  #key(event) {
+    const screen = this.#screen;
+    if (!screen || event.ctrlKey || event.metaKey || event.altKey) return;
+    /** @type {Record<string, () => void>} */
+    const actions = {
+      ArrowUp: () => screen.scroll(-1),
+      ArrowDown: () => screen.scroll(1),
+      PageUp: () => screen.scrollPages(-1),
+      PageDown: () => screen.scrollPages(1),
+      ' ': () => screen.scrollPages(event.shiftKey ? -1 : 1),
+      Home: () => screen.toTop(),
+      End: () => screen.toEnd(),
+      g: () => screen.toTop(),
+      G: () => screen.toEnd(),
+      f: () => this.#toggleFollow(),
+      t: () => this.#toggleTime(),
+      z: () => this.#fullScreen(),
+    };
+    const action = actions[event.key];
+    if (!action || (event.target instanceof HTMLButtonElement && event.key === ' ')) return;
+    event.preventDefault();
+    event.stopPropagation();
+    action();
+  }
+
+  /** @param {string} name @param {unknown} detail */
+  #tell(name, detail) {
+    this.#host.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}
