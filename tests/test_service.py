@@ -281,6 +281,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
+@pytest.mark.root
 async def test_a_full_disk_loses_nothing_and_invents_nothing(small_disk: Path) -> None:
     """Submits are refused, a stop works, output waits; it all goes on when there is room."""
     executor = FakeExecutor()
