@@ -60,9 +60,11 @@ def memory_kib(pid: int, what: str) -> int:
 @contextmanager
 def serve(*, max_running: int, where: Path | None = None) -> Iterator[Server]:
     """A server on a state directory that is removed in the end, or on the one in `where`."""
-    with TemporaryDirectory(prefix="runwire-bench-", dir=where) as directory:
-        with serve_in(Path(directory), max_running=max_running) as server:
-            yield server
+    with (
+        TemporaryDirectory(prefix="runwire-bench-", dir=where) as directory,
+        serve_in(Path(directory), max_running=max_running) as server,
+    ):
+        yield server
 
 
 @contextmanager
@@ -124,7 +126,9 @@ class Client:
 
     def unfinished(self) -> bool:
         """Whether any run has not ended."""
-        return bool(json.loads(self.ask("GET", "/runs?status=queued&status=running&limit=1"))["runs"])
+        return bool(
+            json.loads(self.ask("GET", "/runs?status=queued&status=running&limit=1"))["runs"]
+        )
 
     def ask(self, method: str, path: str, body: bytes = b"") -> bytes:
         """The body of the answer."""

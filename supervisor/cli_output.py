@@ -44,7 +44,7 @@ def say_on_terminal(message: str) -> None:
 
 def print_json(data: bytes) -> None:
     """A server's answer as it came; indented on a terminal."""
-    rest = memoryview((msgspec.json.format(data, indent=2) if to_terminal() else data) + b"\n")
+    rest = (msgspec.json.format(data, indent=2) if to_terminal() else data) + b"\n"
     stdout = click.get_binary_stream("stdout")
     while rest:  # where Python does not buffer, a part may be written
         rest = rest[stdout.write(rest) :]

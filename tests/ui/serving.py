@@ -85,7 +85,9 @@ class Server:
     def cancel_all(self) -> None:
         """Leave nothing running for the next test."""
         for status in ("running", "queued"):
-            for run in self.api.get("runs", params={"status": status, "limit": 1000}).json()["runs"]:
+            for run in self.api.get("runs", params={"status": status, "limit": 1000}).json()[
+                "runs"
+            ]:
                 self.api.post(f"runs/{run['id']}/cancel", json={"force": True})
 
 
@@ -95,7 +97,8 @@ def serving(
 ) -> Iterator[Server]:
     """A server with its state in `directory`, stopped at the end."""
     (directory / "jobs.toml").write_text(jobs)
-    command = [RUNWIRE, "serve", "--bind", f"127.0.0.1:{port}", "--state-dir", directory / "state"]
+    state = str(directory / "state")
+    command = [str(RUNWIRE), "serve", "--bind", f"127.0.0.1:{port}", "--state-dir", state]
     with (directory / "server.log").open("a") as log:
         process = subprocess.Popen(
             [*command, "--dev"] if dev else command,
@@ -120,4 +123,5 @@ def serving(
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGTERM)
         process.wait(PATIENCE_S)
-        process.stdout.close()
+        if process.stdout is not None:
+            process.stdout.close()

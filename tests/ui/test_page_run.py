@@ -76,7 +76,9 @@ def test_a_wrapped_line_has_one_number_and_keeps_it_when_the_window_changes(
 
 def test_following_stops_when_scrolled_and_offers_the_way_back(tab: Tab, server: Server) -> None:
     line = "for i in $(seq 200); do echo line $i; done; read x; echo more; echo and more; sleep 600"
-    run = server.start(shell=f"trap 'exec 0</dev/null' USR1; {line.replace('read x', 'sleep 600 & wait')}")
+    run = server.start(
+        shell=f"trap 'exec 0</dev/null' USR1; {line.replace('read x', 'sleep 600 & wait')}"
+    )
     page = tab.open_run(run)
     tab.expect_text("line 200")
     follow = button(page, "Follow")
@@ -131,7 +133,9 @@ def test_a_cancel_that_fails_is_told_and_can_be_tried_again(tab: Tab, server: Se
     tab.forgive("ERR_FAILED")
     page.route("**/cancel", lambda route: route.abort())
     button(page, "Cancel").click()
-    expect(page.locator(".cancel-line")).to_contain_text("Not cancelled. The server does not answer")
+    expect(page.locator(".cancel-line")).to_contain_text(
+        "Not cancelled. The server does not answer"
+    )
     page.unroute("**/cancel")
     button(page, "Cancel").click()
     tab.complete()
@@ -230,6 +234,8 @@ def test_a_selection_can_be_copied(tab: Tab, server: Server) -> None:
     page = tab.open_run(run)
     tab.complete()
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.locator(".xterm-rows span", has_text="words").dblclick(force=True, position={"x": 50, "y": 5})
+    page.locator(".xterm-rows span", has_text="words").dblclick(
+        force=True, position={"x": 50, "y": 5}
+    )
     page.keyboard.press("Control+c")
     assert page.evaluate("navigator.clipboard.readText()") in {"some", "words", "here"}
