@@ -62,6 +62,7 @@ class GatedProcess(Leader):
         self._pidfd = pidfd
         self._gate = gate
         self._report = report
+        self._reported = b""
         self._reaped = False
 
     def open_gate(self) -> None:
@@ -107,12 +108,19 @@ class GatedProcess(Leader):
         usage = Usage(user_s=rusage.ru_utime, system_s=rusage.ru_stime)
         return os.waitstatus_to_exitcode(status), usage
 
+    def read_report(self) -> None:
+        """Take what it reported, and give the descriptor back. Only after it exited."""
+        if self._report >= 0:
+            self._reported = os.read(self._report, launcher_child.REPORT_LIMIT)
+            os.close(self._report)
+            self._report = -1
+
     def start_failure(self, request: LaunchRequest) -> str | None:
         """Why the program could not be executed, in words; None if it was. Only after it exited."""
-        report = os.read(self._report, launcher_child.REPORT_LIMIT)
-        if not report:
+        self.read_report()
+        if not self._reported:
             return None
-        return _describe_failure(msgspec.json.decode(report, type=StartFailure), request)
+        return _describe_failure(msgspec.json.decode(self._reported, type=StartFailure), request)
 
     def __enter__(self) -> Self:
         """Close with `with`."""
@@ -126,7 +134,8 @@ class GatedProcess(Leader):
     ) -> None:
         """Close the descriptors. A process still at its gate exits."""
         self.close_gate()
-        os.close(self._report)
+        if self._report >= 0:
+            os.close(self._report)
         os.close(self._pidfd)
 
 

@@ -225,8 +225,8 @@ class LogWriter:
         return written
 
     def _grow(self, count: int) -> None:
-        self._write_trouble = None
-        if count:
+        if count:  # the end of another stream says nothing about the disk
+            self._write_trouble = None
             self.size += count
             self.grew.fire()
 

@@ -31,7 +31,7 @@ _TYPES = {".mjs": "text/javascript", ".js": "text/javascript"}
 _DIGEST_LENGTH = 16
 
 # xterm.js sets style attributes for colours; elements and scripts come from our own files alone.
-POLICY = "; ".join(
+POLICY = "; ".join(  # noqa: FLY002 - one rule a line
     (
         "default-src 'none'",
         "script-src 'self'",
@@ -88,10 +88,10 @@ class Pages:
         app.add_url_rule("/ui/", "page", self._page)
         app.add_url_rule("/ui/<path:page>", "page", self._page)
         app.add_url_rule("/ui/s/<digest>/<path:name>", "page file", self._static)
-        for name in self._entries:
-            app.add_url_rule(f"/ui/{name}", "page module", self._module, defaults={"name": name})
 
     async def _page(self, page: str = "") -> Response:
+        if page in self._entries:
+            return _send(self._entries[page], _ASK_AGAIN)
         known = _KNOWN_PAGES.fullmatch(page) is not None
         status = HTTPStatus.OK if known else HTTPStatus.NOT_FOUND
         return _send(self._document, _DOCUMENT_HEADERS, status)
@@ -101,9 +101,6 @@ class Pages:
         if digest != self.digest or file is None:
             raise NotFound
         return _send(file, _FOR_EVER)
-
-    async def _module(self, name: str) -> Response:
-        return _send(self._entries[name], _ASK_AGAIN)
 
 
 def _digest_of(sources: Mapping[str, bytes]) -> str:

@@ -40,8 +40,7 @@ async def stream_run(
     `wish` is what the address says; a client that says hello says there what it wishes.
     """
     if not conversation.authenticated:
-        hello = await conversation.wait_hello(stream_of=run_id)
-        wish = read_wish(hello)
+        wish = read_wish(await conversation.wait_hello(stream_of=run_id))
     run = await supervisor.get(run_id)
 
     def admits(claims: Claims) -> None:

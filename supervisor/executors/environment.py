@@ -25,11 +25,17 @@ _FOR_THE_SERVER_ONLY = frozenset(
     }
 )
 """Secrets, and the server's bond with its service manager (sd_notify(3), sd_listen_fds(3))."""
+_OF_ANOTHER_RUN = ("RUNWIRE_JOB", "RUNWIRE_PARAM_")
+"""What these names begin tells of the run that this server is itself part of, if it is."""
 
 
 def run_environment(run: Run, inherited: Mapping[str, str], instance: str) -> dict[str, str]:
     """The whole environment: what is inherited, then the run's own, then our marks."""
-    env = {name: value for name, value in inherited.items() if name not in _FOR_THE_SERVER_ONLY}
+    env = {
+        name: value
+        for name, value in inherited.items()
+        if name not in _FOR_THE_SERVER_ONLY and not name.startswith(_OF_ANOTHER_RUN)
+    }
     # Python buffers whole blocks on a pipe; without this, live output would not be live.
     env.setdefault("PYTHONUNBUFFERED", "1")
     env.update(run.spec.env)

@@ -145,6 +145,8 @@ class _Watch:
             nursery.start_soon(self._ask_stop_in_time, time_limit)
             await self._child.wait_exited()
             self._timer.cancel()
+            # That gives a descriptor back: if there is no other, it serves to look at /proc.
+            self._child.read_report()
             if self._stopped is not None:
                 await self._stop_done.wait()
             else:

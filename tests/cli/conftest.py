@@ -53,10 +53,11 @@ class Server:
         (directory / "jobs.toml").write_text(JOBS, encoding="utf-8")
         self.process: subprocess.Popen[str] | None = None
         self.url = ""
+        self.bind = "127.0.0.1:0"
 
     def start(self) -> None:
         """Returns once it accepts connections."""
-        arguments = ["--config", "jobs.toml", "--bind", "127.0.0.1:0", "--state-dir", "s", "--dev"]
+        arguments = ["--config", "jobs.toml", "--bind", self.bind, "--state-dir", "s", "--dev"]
         self.process = subprocess.Popen(
             [RUNWIRE, "serve", *arguments],
             cwd=self.directory,

@@ -336,6 +336,24 @@ async def test_run_survives_a_killed_server_and_tells_that_the_run_was_lost(
     assert (run.status, run.reason) == (Status.FAILED, Reason.LOST)
 
 
+async def test_over_tcp_a_token_opens_the_same_door(own_server: Server, echo: Echo) -> None:
+    """A killed server that comes back at its address included."""
+    flags = ["--url", own_server.url, "--token", "devtoken"]
+    own_server.bind = own_server.url.removeprefix("http://").rstrip("/")
+    with trio.fail_after(WAIT_S):
+        async with own_server.running("run", *flags, "--id", "r", *echo.command) as process:
+            echo.tell("out")
+            echo.tell("!err")
+            await read_until(process.stdout, b"out\n")
+            await read_until(process.stderr, b"err\n")
+            own_server.stop(signal.SIGKILL)
+            await trio.to_thread.run_sync(own_server.start)
+            assert (await read_all(process.stderr)).startswith(b"runwire: run r failed (lost)")
+            assert await process.wait() == 125
+        done = await trio.to_thread.run_sync(own_server.run, "logs", *flags, "r")
+    assert sorted(done.stdout.splitlines()) == [b"err", b"out"]
+
+
 async def test_a_killed_server_loses_what_ran_and_goes_on_with_what_waited(
     own_server: Server, echo: Echo
 ) -> None:

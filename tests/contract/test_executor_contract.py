@@ -421,11 +421,10 @@ async def test_a_time_limit_that_is_not_reached_does_nothing(bench: Bench) -> No
 
 async def test_output_of_a_child_that_outlives_the_program_is_waited_for(bench: Bench) -> None:
     vars(bench.executor)["_drain_s"] = 20.0
-    outcome, rig = await carry_out(bench, bench.run("leave 0.6", "exit 0"))
+    outcome, _rig = await carry_out(bench, bench.run("leave 0.3", "exit 0"))
     assert isinstance(outcome, Exited)
     assert outcome.output_complete
     assert outcome.killed == ()
-    assert any(isinstance(event, ProgramExited) for event in rig.recorder.events)
 
 
 @pytest.mark.parametrize("leave", ["leave", "regroup"])

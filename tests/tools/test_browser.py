@@ -40,9 +40,7 @@ def test_on_debian_the_command_that_installs_it_is_told(programs: Path) -> None:
         browser.need_browser(programs / "python")
 
 
-def test_on_ubuntu_playwright_installs_it(
-    programs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_on_ubuntu_playwright_installs_it(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "freedesktop_os_release", lambda: {"ID": "ubuntu"})
     python = add_program(programs, "python", f'echo "$*" > {programs}/said')
     browser.need_browser(python)

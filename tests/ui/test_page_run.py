@@ -1,0 +1,241 @@
+"""A run's page: its output as it comes, how it does, and what can be done with it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.ui.browsing import Tab
+from tests.ui.serving import Server
+
+# As web/static/terminal/theme.js has them, in the dark theme.
+WHITE, RED, CYAN = "rgb(230, 237, 243)", "rgb(255, 142, 136)", "rgb(57, 197, 207)"
+
+
+def colour_of(page: Page, text: str) -> str:
+    """The colour in which a text stands in the terminal."""
+    span = page.locator(".xterm-rows span", has_text=text).first
+    expect(span).to_be_visible()
+    found: str = span.evaluate("span => getComputedStyle(span).color")
+    return found
+
+
+def button(page: Page, name: str) -> Locator:
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def test_both_streams_are_shown_as_they_come_each_in_its_colour(tab: Tab, server: Server) -> None:
+    page = tab.open_run(server.start(job="both"))
+    expect(page.get_by_role("heading", name="both")).to_be_visible()
+    tab.complete()
+    lines = tab.text().splitlines()
+    assert [re.sub(r"pid \d+", "pid N", line) for line in lines] == [
+        "▸ started, pid N",
+        "to stdout",
+        "to stderr",
+        "again",
+        "▸ succeeded",
+    ]
+    assert colour_of(page, "to stdout") == WHITE
+    assert colour_of(page, "to stderr") == RED
+    assert colour_of(page, "▸") == CYAN
+    expect(page.locator(".badge")).to_have_text("✓succeeded")
+
+
+def test_the_gutter_numbers_lines_marks_stderr_and_tells_the_time(tab: Tab, server: Server) -> None:
+    page = tab.open_run(server.start(job="both"))
+    tab.complete()
+    rows = page.locator(".rt-row")
+    numbers = [rows.nth(i).locator(".rt-number").inner_text() for i in range(5)]
+    marks = [rows.nth(i).locator(".rt-mark").inner_text() for i in range(5)]
+    assert (numbers, marks) == (["", "1", "2", "3", ""], ["", "", "E", "", ""])
+    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", rows.nth(1).locator(".rt-time").inner_text())
+    assert rows.nth(5).inner_text().strip() == ""
+
+    button(page, "Time").click()
+    expect(rows.nth(1).locator(".rt-time")).to_be_hidden()
+    page.reload()
+    tab.complete()
+    expect(rows.nth(1).locator(".rt-time")).to_be_hidden()
+
+
+def test_a_wrapped_line_has_one_number_and_keeps_it_when_the_window_changes(
+    tab: Tab, server: Server
+) -> None:
+    page = tab.open_run(server.start(shell="printf 'x%.0s' $(seq 300); echo; echo short >&2"))
+    tab.complete()
+    labels = page.locator(".rt-row")
+    for width in (1280, 700, 1000):
+        page.set_viewport_size({"width": width, "height": 800})
+        expect(page.locator(".rt-row[data-kind=stderr] .rt-number")).to_have_text("2")
+        found = [text.strip() for text in labels.locator(".rt-number").all_inner_texts()]
+        assert [text for text in found if text] == ["1", "2"]
+
+
+def test_following_stops_when_scrolled_and_offers_the_way_back(tab: Tab, server: Server) -> None:
+    line = "for i in $(seq 200); do echo line $i; done; read x; echo more; echo and more; sleep 600"
+    run = server.start(
+        shell=f"trap 'exec 0</dev/null' USR1; {line.replace('read x', 'sleep 600 & wait')}"
+    )
+    page = tab.open_run(run)
+    tab.expect_text("line 200")
+    follow = button(page, "Follow")
+    expect(follow).to_have_attribute("aria-pressed", "true")
+    page.locator(".rt-screen").hover()
+    page.mouse.wheel(0, -800)
+    expect(follow).to_have_attribute("aria-pressed", "false")
+    expect(button(page, "↓ To the end")).to_be_visible()
+    top = page.locator(".xterm-rows > div").first.inner_text()
+
+    server.api.post(f"runs/{run}/signal", json={"signal": "USR1"})
+    tab.expect_text("and more")
+    assert page.locator(".xterm-rows > div").first.inner_text() == top
+    button(page, "↓ 2 new lines").click()
+    expect(follow).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".xterm-rows")).to_contain_text("and more")
+    expect(page.locator(".rt-jump")).to_be_hidden()
+
+
+def test_cancelling_goes_through_its_stages(tab: Tab, server: Server) -> None:
+    run = server.start(job="stubborn")
+    page = tab.open_run(run)
+    tab.expect_text("ready")
+    button(page, "Cancel").click()
+    expect(button(page, "Kill now")).to_be_visible()
+    expect(page.locator(".badge")).to_have_text("cancelling")
+    expect(page.locator(".cancel-line")).to_contain_text("SIGTERM sent for devtoken")
+    tab.complete()
+    expect(page.locator(".badge")).to_have_text("⊘cancelled")
+    expect(page.locator(".facts")).to_contain_text("SIGKILL")
+    expect(page.locator(".cancel-line")).to_be_hidden()
+    expect(button(page, "Kill now")).to_be_hidden()
+    assert "▸ cancel asked for by devtoken" in tab.text()
+    assert server.run(run)["status"] == "cancelled"
+
+
+def test_kill_now_does_not_wait_for_the_grace(tab: Tab, server: Server) -> None:
+    jobs = "trap '' TERM; echo ready; while :; do sleep 0.2; done"
+    run = server.start(shell=jobs, stop={"grace": "1h"})
+    page = tab.open_run(run)
+    tab.expect_text("ready")
+    button(page, "Cancel").click()
+    expect(page.locator(".cancel-line")).to_contain_text("SIGKILL follows in")
+    button(page, "Kill now").click()
+    tab.complete()
+    expect(page.locator(".badge")).to_have_text("⊘cancelled")
+
+
+def test_a_cancel_that_fails_is_told_and_can_be_tried_again(tab: Tab, server: Server) -> None:
+    page = tab.open_run(server.start(job="forever"))
+    tab.expect_text("ready")
+    tab.forgive("ERR_FAILED")
+    page.route("**/cancel", lambda route: route.abort())
+    button(page, "Cancel").click()
+    expect(page.locator(".cancel-line")).to_contain_text(
+        "Not cancelled. The server does not answer"
+    )
+    page.unroute("**/cancel")
+    button(page, "Cancel").click()
+    tab.complete()
+    expect(page.locator(".badge")).to_have_text("⊘cancelled")
+
+
+def test_a_failure_says_how_and_why(tab: Tab, server: Server) -> None:
+    page = tab.open_run(server.start(job="failing"))
+    tab.complete()
+    expect(page.locator(".badge")).to_have_text("✕failed")
+    expect(page.locator(".facts")).to_contain_text("Exit3")
+    missing = server.start(command=["no-such-program"])
+    tab.open_run(missing)
+    tab.complete()
+    expect(page.locator(".facts")).to_contain_text("Whycould not be started")
+    expect(page.locator(".facts")).to_contain_text("no-such-program")
+
+
+def test_title_and_icon_carry_the_status(tab: Tab, server: Server) -> None:
+    run = server.start(job="forever")
+    page = tab.open_run(run)
+    expect(page).to_have_title("▸ running · forever · Runwire")
+    icon = page.locator("link[rel=icon]")
+    running = icon.get_attribute("href")
+    server.api.post(f"runs/{run}/cancel")
+    expect(page).to_have_title("⊘ cancelled · forever · Runwire")
+    assert icon.get_attribute("href") != running
+    page.get_by_role("link", name="Jobs").click()
+    expect(page).to_have_title("Jobs · Runwire")
+
+
+def test_run_again_shows_the_new_run(tab: Tab, server: Server) -> None:
+    run = server.start(job="both")
+    page = tab.open_run(run)
+    tab.complete()
+    button(page, "Run again").click()
+    expect(page.locator(".facts")).to_contain_text("Attempt2")
+    tab.complete()
+    assert run not in page.url
+    page.get_by_role("link", name=run).click()
+    expect(page.locator(".facts")).not_to_contain_text("Attempt")
+
+
+def test_the_raw_log_is_downloaded_byte_for_byte(tab: Tab, server: Server) -> None:
+    run = server.start(shell="printf 'a\\377\\033[31mb'; printf 'c' >&2; head -c 300000 /dev/zero")
+    page = tab.open_run(run)
+    tab.complete()
+    with page.expect_download() as download:
+        button(page, "Raw ↓").click()
+    assert download.value.suggested_filename == f"{run}.log"
+    assert download.value.path().read_bytes() == server.log(run)
+    expect(button(page, "Raw ↓")).to_be_enabled()
+
+
+def test_queued_and_silent_runs_say_why_nothing_is_shown(tab: Tab, server: Server) -> None:
+    page = tab.open_run(server.start(shell="sleep 600"))
+    expect(page.locator(".rt-empty")).to_contain_text("No output yet · running for")
+    tab.open_run(server.start(shell="true"))
+    tab.complete()
+    expect(page.locator(".rt-empty")).to_have_text("This run wrote no output.")
+
+
+@pytest.mark.parametrize("path", ["runs/no-such-run", "nothing"])
+def test_what_is_not_there_is_said_in_words(tab: Tab, path: str) -> None:
+    tab.forgive("404")
+    page = tab.open(path)
+    expect(page.get_by_role("heading")).to_contain_text("There is no such")
+    page.get_by_role("link", name="All runs").click()
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+
+
+def test_keys_work_in_the_terminal_and_tab_leaves_it(tab: Tab, server: Server) -> None:
+    run = server.start(shell="seq -f 'line %g' 500")
+    server.ended(run)
+    page = tab.open_run(run)
+    tab.complete()
+    rows = page.locator(".xterm-rows")
+    expect(rows).to_contain_text("started")
+    page.keyboard.press("Shift+G")
+    expect(rows).to_contain_text("succeeded")
+    page.keyboard.press("PageUp")
+    expect(rows).not_to_contain_text("succeeded")
+    page.keyboard.press("End")
+    expect(rows).to_contain_text("succeeded")
+    page.keyboard.press("g")
+    expect(rows).to_contain_text("started")
+    page.keyboard.press("t")
+    expect(button(page, "Time")).to_have_attribute("aria-pressed", "false")
+    page.keyboard.press("t")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.closest('.rt-screen')") is None
+
+
+def test_a_selection_can_be_copied(tab: Tab, server: Server) -> None:
+    run = server.start(shell="echo some words here")
+    page = tab.open_run(run)
+    tab.complete()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator(".xterm-rows span", has_text="words").dblclick(
+        force=True, position={"x": 50, "y": 5}
+    )
+    page.keyboard.press("Control+c")
+    assert page.evaluate("navigator.clipboard.readText()") in {"some", "words", "here"}
