@@ -67,6 +67,9 @@ class Server:
         )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
+        if not line:
+            self.stop()
+            pytest.fail("the server ended before it accepted connections")
         self.url = next(word for word in line.split() if word.startswith("http://"))
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:

@@ -350,8 +350,7 @@ async def test_over_tcp_a_token_opens_the_same_door(own_server: Server, echo: Ec
             await trio.to_thread.run_sync(own_server.start)
             assert (await read_all(process.stderr)).startswith(b"runwire: run r failed (lost)")
             assert await process.wait() == 125
-        done = await trio.to_thread.run_sync(own_server.run, "logs", *flags, "r")
-    assert sorted(done.stdout.splitlines()) == [b"err", b"out"]
+    assert sorted(own_server.run("logs", *flags, "r").stdout.splitlines()) == [b"err", b"out"]
 
 
 async def test_a_killed_server_loses_what_ran_and_goes_on_with_what_waited(
