@@ -19,11 +19,14 @@ from supervisor.logfile import Chunk
 from supervisor.logview import LogView
 from supervisor.model import Status, Stream
 from supervisor.pulse import Pulse
+from supervisor.units import KIB
 from supervisor.wire import EventView, RunView
 from web.forms import Form, Message
 from web.logbody import LogCursor, Wanted, start_offset
 from web.window import Window
 
+BATCH_BYTES = 128 * KIB
+"""As JSON that is six times as much at most, and so below the 1 MiB that many clients take."""
 STALL_S = 60.0
 """How long a viewer with a window may acknowledge nothing while bytes wait for it."""
 
@@ -124,7 +127,9 @@ class Viewer:
         if self._next_event < len(self._events):
             # It is told at its place, unless a crash of the machine took that place away.
             stop = min(stop, self._events[self._next_event].entry.log_offset)
-        pieces = await self._cursor.read(stop, self._window.room)
+        room = self._window.room
+        limit = BATCH_BYTES if room is None else min(room, BATCH_BYTES)
+        pieces = await self._cursor.read(stop, limit)
         for piece in pieces:
             if isinstance(piece, Chunk):
                 self._window.sent(piece.next, len(piece.data))

@@ -53,12 +53,18 @@ class Site:
     """A running server and a client of it that may do everything."""
 
     def __init__(
-        self, supervisor: Supervisor, tokens: Tokens, http: httpx.AsyncClient, socket: Path
+        self,
+        supervisor: Supervisor,
+        tokens: Tokens,
+        http: httpx.AsyncClient,
+        socket: Path,
+        shutdown: trio.Event,
     ) -> None:
         self.supervisor = supervisor
         self.tokens = tokens
         self.http = http
         self.socket = socket
+        self.shutdown = shutdown
 
     @property
     def address(self) -> tuple[str, int]:
@@ -147,7 +153,7 @@ async def running_site(
                 headers={"Authorization": f"Bearer {TOKEN}"},
                 timeout=20,
             ) as http:
-                yield Site(supervisor, tokens, http, path)
+                yield Site(supervisor, tokens, http, path, shutdown)
             shutdown.set()
             for run in (await supervisor.list_runs(UNENDED)).runs:
                 with suppress(RunEnded):
