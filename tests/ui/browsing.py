@@ -85,7 +85,7 @@ class Tab:
             for complaint in self.complaints
             if not any(pattern.search(complaint) for pattern in self._forgiven)
         ]
-        assert heard == []
+        assert heard == [], heard
 
     def _heard(self, message: ConsoleMessage) -> None:
         self.complaints.append(f"{message.type}: {message.text} ({message.location.get('url')})")

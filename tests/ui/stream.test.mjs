@@ -190,6 +190,27 @@ test('it waits longer each time, up to 15 seconds, and starts over after a succe
   assert.equal(world.sockets.length, 12);
 });
 
+test('over a connection that breaks before anything came it asks for less at once', () => {
+  const { world } = watched();
+  const windows = [];
+  for (let i = 0; i < 6; i++) {
+    windows.push(world.last.accept().window / 1024);
+    world.last.break(1006);
+    world.pass(15_000);
+  }
+  assert.deepEqual(windows, [512, 256, 128, 64, 64, 64]);
+  assert.equal(world.last.accept().window, 65536);
+  world.last.say(out(0, 'ab'));
+  world.last.break(1006);
+  world.pass(15_000);
+  assert.equal(world.last.accept().window, 131072);
+  const small = watched({ window: 4096 });
+  assert.equal(small.world.last.accept().window, 4096);
+  small.world.last.break(1006);
+  small.world.pass(15_000);
+  assert.equal(small.world.last.accept().window, 4096);
+});
+
 test('a server that restarts is asked soon and often', () => {
   const { world } = watched();
   world.last.accept();
@@ -223,6 +244,14 @@ test('a closed stream tells nothing more, and goes on when started again', () =>
   assert.deepEqual([seen.text, seen.states.at(-1), world.sockets.length], ['ab', 'closed', 1]);
   stream.start();
   assert.equal(world.last.accept().from, 2);
+});
+
+test('a stream closed before its connection was open is closed then', () => {
+  const { world, seen, stream } = watched();
+  stream.close();
+  assert.equal(world.last.closedWith, undefined);
+  world.last.accept();
+  assert.deepEqual([world.last.closedWith, world.last.sent, seen.states], [1000, [], ['connecting', 'closed']]);
 });
 
 test('the feed of all runs goes on after the last event it saw', () => {

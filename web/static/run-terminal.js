@@ -33,6 +33,11 @@ export class RunTerminal extends HTMLElement {
     return this.#view?.text ?? '';
   }
 
+  /** How many characters a row has, for tests. */
+  get columns() {
+    return this.#view?.columns ?? 0;
+  }
+
   /** Put the keyboard's focus on the output, where the keys that scroll work. */
   focus() {
     this.#view?.focus();

@@ -17,11 +17,11 @@ export function watchRuns({ runs, session }, { run, poll, state }) {
   const stopPolling = () => { clearInterval(timer); timer = 0; };
   const feed = runs.feed({
     event: (message) => run(message.run),
+    // What happened before, nobody tells.
+    begin: poll,
     state: (now) => {
       if (now.name === 'live') {
         stopPolling();
-        // What happened before the feed began, or while it was broken and could not be resumed.
-        if (wasLive) poll();
         wasLive = true;
         state('live');
       } else if (now.name === 'waiting') {

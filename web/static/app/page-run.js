@@ -3,6 +3,7 @@
 
 import { fill, h, setText } from '../dom.js';
 import { formatAgo, formatCommand, formatDuration, formatExit, formatReason, formatTime, nameOf } from '../format.js';
+import { latest } from '../latest.js';
 import { ApiError } from '../runs.js';
 import { makeBadge, updateBadge } from './badge.js';
 import { CancelControl } from './cancel.js';
@@ -78,9 +79,10 @@ class RunPage {
     this.element.replaceWith(missing.element);
   }
 
-  /** @param {Run} run */
-  #show(run) {
+  /** @param {Run} after */
+  #show(after) {
     const before = this.#run;
+    const run = latest(before, after);
     this.#run = run;
     setText(this.#title, nameOf(run));
     this.#title.classList.toggle('command', run.job === null);

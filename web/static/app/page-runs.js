@@ -35,6 +35,7 @@ class RunsPage {
   /** @type {string | null} */
   #next = null;
   #loads = 0;
+  #loaded = false;
   #unwatch;
   #tick;
   #notice = h('p', { className: 'notice', role: 'status', hidden: true });
@@ -130,6 +131,7 @@ class RunsPage {
       const { runs, next } = await this.#ask(older ? this.#next ?? undefined : undefined);
       if (load !== this.#loads) return;
       this.#next = next;
+      this.#loaded = true;
       if (older) this.#table.append(runs);
       else {
         this.#table.show(runs);
@@ -147,6 +149,7 @@ class RunsPage {
 
   /** See what became of the newest runs, without a feed. */
   async #refresh() {
+    if (!this.#loaded) return this.#load(false);
     try {
       const { runs } = await this.#ask();
       this.#say('');
@@ -214,7 +217,7 @@ class RunsPage {
   /** @param {unknown} error */
   #failed(error) {
     if (error instanceof ApiError && error.status === 401) this.#app.session.end();
-    if (this.#table.size === 0) {
+    if (!this.#loaded) {
       this.#table.element.hidden = true;
       fill(this.#state, makeState('The runs cannot be shown', explain(error),
         h('button', { type: 'button', className: 'button', onclick: () => void this.#load(false) }, 'Try again')));

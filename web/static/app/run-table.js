@@ -3,6 +3,7 @@
 
 import { h, setText } from '../dom.js';
 import { formatAgo, formatBytes, formatCommand, formatDuration, formatExit, formatReason, formatTime, nameOf } from '../format.js';
+import { latest } from '../latest.js';
 import { ApiError } from '../runs.js';
 import { makeBadge, updateBadge } from './badge.js';
 import { link } from './router.js';
@@ -48,8 +49,9 @@ class Row {
     this.update(run);
   }
 
-  /** @param {Run} run */
-  update(run) {
+  /** @param {Run} after */
+  update(after) {
+    const run = latest(this.run, after);
     this.run = run;
     updateBadge(this.#badge, run);
     setText(this.#exit, formatExit(run) || '–');

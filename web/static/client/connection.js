@@ -7,6 +7,7 @@ import { ProtocolError, decode } from './wire.js';
 
 const SILENCE_MS = 45_000;
 const FAULT = 4000;
+const CONNECTING = 0;
 const OPEN = 1;
 
 /**
@@ -160,7 +161,10 @@ export class Connection {
     const socket = this.#socket;
     this.#socket = null;
     this.#world.forget(this.#silence);
-    socket?.close(code);
+    if (socket === null) return;
+    // A browser complains about a socket that is closed before it was open.
+    if (socket.readyState === CONNECTING) socket.onopen = () => socket.close(code);
+    else socket.close(code);
   }
 
   /** @param {number} code @param {string} reason */

@@ -6,6 +6,7 @@ import { Connection } from './connection.js';
 /**
  * @typedef {object} FeedReceiver
  * @property {(message: import('./wire.js').FeedMessage) => void} event
+ * @property {() => void} [begin] what happens from now on will be told
  * @property {(state: import('./connection.js').ConnectionState) => void} [state]
  */
 
@@ -24,8 +25,10 @@ export class RunFeed {
       owner: {
         hello: () => (this.#seq === null ? {} : { since: this.#seq }),
         message: (message) => {
-          if (message.type === 'hello') this.#seq ??= message.seq;
-          else if (message.type === 'event' && message.seq > (this.#seq ?? -1)) {
+          if (message.type === 'hello') {
+            this.#seq ??= message.seq;
+            receiver.begin?.();
+          } else if (message.type === 'event' && message.seq > (this.#seq ?? -1)) {
             this.#seq = message.seq;
             receiver.event(message);
           }

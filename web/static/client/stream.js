@@ -15,6 +15,8 @@ import { ProtocolError } from './wire.js';
 const WINDOW_BYTES = 512 * 1024;
 /** How much is acknowledged at once, if the window has room for several. */
 const ACK_BYTES = 64 * 1024;
+/** A message is as large as the window at most, and only whole ones are progress. */
+const LEAST_WINDOW_BYTES = 64 * 1024;
 const BINARY = 'runwire.binary';
 const JSON_TEXT = 'runwire.json';
 
@@ -48,8 +50,10 @@ export class RunStream {
   /** Where the next message has to begin; null until the first one said it. @type {number | null} */
   #cursor;
   #seq;
-  #ackBytes;
+  #window;
   #acked = 0;
+  /** Where the connection before began. @type {number | null | undefined} */
+  #began;
   #ended = false;
 
   /** @param {StreamOptions} options @param {StreamReceiver} receiver */
@@ -57,7 +61,7 @@ export class RunStream {
     const { url, token, world, from = 0, seq = 0, streams, window = WINDOW_BYTES, binary = true } = options;
     this.#receiver = receiver;
     this.#wish = { from, window, ...(streams && { streams }) };
-    this.#ackBytes = Math.min(ACK_BYTES, window / 4);
+    this.#window = window;
     this.#filtered = streams !== undefined;
     this.#cursor = from < 0 ? null : from;
     this.#seq = seq;
@@ -65,7 +69,7 @@ export class RunStream {
       url, token, world,
       protocols: binary ? [BINARY, JSON_TEXT] : [JSON_TEXT],
       owner: {
-        hello: () => ({ ...this.#wish, from: this.#cursor ?? from, seq: this.#seq }),
+        hello: () => this.#hello(),
         message: (message) => this.#message(message),
         state: (state) => { if (!this.#ended) receiver.state?.(state); },
       },
@@ -93,7 +97,7 @@ export class RunStream {
 
   /** Everything before `offset` has been dealt with. @param {number} offset */
   ack(offset) {
-    if (offset - this.#acked < this.#ackBytes) return;
+    if (offset - this.#acked < Math.min(ACK_BYTES, this.#window / 4)) return;
     this.#acked = offset;
     this.#connection.send({ type: 'ack', offset });
   }
@@ -106,6 +110,17 @@ export class RunStream {
   /** Try again now. */
   hurry() {
     this.#connection.hurry();
+  }
+
+  #hello() {
+    // A connection that breaks before anything came whole may carry less at once.
+    const stuck = this.#began === this.#cursor;
+    const { from, window } = this.#wish;
+    this.#window = stuck
+      ? Math.max(Math.min(LEAST_WINDOW_BYTES, window), this.#window / 2)
+      : Math.min(window, this.#window * 2);
+    this.#began = this.#cursor;
+    return { ...this.#wish, window: this.#window, from: this.#cursor ?? from, seq: this.#seq };
   }
 
   /** @param {Message} message */

@@ -153,8 +153,8 @@ export class Screen {
     return screen ? screen.clientHeight / this.#terminal.rows : 0;
   }
 
-  get rows() {
-    return this.#terminal.rows;
+  get columns() {
+    return this.#terminal.cols;
   }
 
   /**

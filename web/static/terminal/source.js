@@ -1,6 +1,7 @@
 // @ts-check
 // Where a terminal's output comes from: the run, then its stream, from a place that suits its size.
 
+import { latest } from '../latest.js';
 import { ApiError } from '../runs.js';
 
 /** @typedef {import('../runs.js').Run} Run */
@@ -133,8 +134,8 @@ export class Source {
 
   /** @param {Run} run */
   #know(run) {
-    this.run = run;
-    this.#listener.run(run);
+    this.run = latest(this.run, run);
+    this.#listener.run(this.run);
   }
 
   get offset() {

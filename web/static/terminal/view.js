@@ -121,6 +121,10 @@ export class TerminalView {
     return this.#screen?.text() ?? '';
   }
 
+  get columns() {
+    return this.#screen?.columns ?? 0;
+  }
+
   focus() {
     this.#screen?.focus();
   }
