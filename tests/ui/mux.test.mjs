@@ -102,6 +102,11 @@ test('concealed and blinking text is plain text', () => {
   assert.equal(shown(['stdout', '\x1b[8;5mpassword\x1b[28;25m.']), 'password.');
 });
 
+test('dim text is grey, unless it has a colour', () => {
+  assert.equal(shown(['stdout', '\x1b[2ma\x1b[31mb\x1b[22;39mc']), '\x1b[0;90ma\x1b[0;31mb\x1b[0mc');
+  assert.equal(shown(['stderr', '\x1b[2ma']), `${RED}a`);
+});
+
 test('a string that never ends takes its line with it and no more', () => {
   assert.equal(shown(['stdout', 'a\x1b]0;title\nb\n']), 'a\nb\n');
   assert.equal(shown(['stdout', `a\x1bP${'x'.repeat(5000)}b\n`]), `a${'x'.repeat(904)}b\n`);

@@ -8,7 +8,8 @@ import { link } from './router.js';
 export function makeMissingPage(title, text) {
   return {
     title,
-    element: h('div', { className: 'page' }, makeState(title, text, h('a', { className: 'button', href: link('') }, 'All runs'))),
+    element: h('div', { className: 'page' }, h('div', { className: 'state' }, h('h1', {}, title), h('p', { className: 'muted' }, text),
+      h('a', { className: 'button', href: link('') }, 'All runs'))),
   };
 }
 

@@ -5,6 +5,8 @@
 const SWITCHES = new Set([1, 2, 3, 4, 7, 9, 53]);
 /** What switches them off. @type {Record<number, number[]>} */
 const OFF = { 22: [1, 2], 23: [3], 24: [4], 27: [7], 29: [9], 55: [53] };
+const DIM = 2;
+const GREY = '90';
 const EXTENDED = { 38: 'foreground', 48: 'background', 58: 'none' };
 
 export class Style {
@@ -82,8 +84,10 @@ export class Style {
 
   #encode() {
     const { foreground, background } = this.#colours;
-    const switches = [...this.#switches].sort((a, b) => a - b);
-    const all = ['0', foreground || this.#base, background, ...switches];
+    // Dim text as a terminal draws it has too little contrast to be read; grey has enough.
+    const switches = [...this.#switches].filter((number) => number !== DIM).sort((a, b) => a - b);
+    const dim = this.#switches.has(DIM) ? GREY : '';
+    const all = ['0', foreground || this.#base || dim, background, ...switches];
     return `\x1b[${all.filter((word) => word !== '').join(';')}m`;
   }
 }
