@@ -118,7 +118,7 @@ class RunPage {
       ['Retry of', run.retry_of && h('a', { href: link(`runs/${encodeURIComponent(run.retry_of)}`), className: 'id' }, run.retry_of)],
       ['Pid', run.pid !== null && !run.ended_at && String(run.pid)],
       ['By', run.created_by.name],
-      ['In', run.spec.cwd],
+      ['In', run.job === null && run.spec.cwd],
       ['With', Object.entries(run.spec.params).filter(([, value]) => value !== '').map(([name, value]) => `${name}=${value}`).join(' ')],
       ['Output', run.output_complete === false && 'incomplete: a process it left held on to it'],
     ];

@@ -17,6 +17,7 @@ export function makeFrame(actions) {
   const word = h('span', { className: 'rt-word' });
   const facts = h('span', { className: 'rt-facts' });
   const time = button('Time', 'Show when each line came (t)', actions.time);
+  time.classList.add('rt-show-time');
   const follow = button('Follow', 'Stay at the end as output comes (f)', actions.follow);
   const download = button('Raw ↓', 'Download the log, byte for byte', actions.download);
   const full = button('Full screen', 'Fill the screen (z)', actions.fullScreen);
