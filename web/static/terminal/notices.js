@@ -43,7 +43,7 @@ function waitingText({ retryMs, code, failures }, offset, online) {
   const when = `trying again in ${(retryMs / 1000).toFixed(1)} s`;
   if (!online) return 'You are offline. The output goes on where it stopped as soon as the network is back.';
   if (code === RESTARTING) return `The server is restarting, ${when}. Nothing will be lost.`;
-  if (failures > HELPLESS_AFTER) return `The server does not answer, ${when}. The run goes on without this page.`;
+  if (failures > HELPLESS_AFTER) return `The server does not answer, ${when}. The output goes on from byte ${formatCount(offset)}.`;
   return `Connection lost at byte ${formatCount(offset)}, ${when}. Nothing will be lost.`;
 }
 

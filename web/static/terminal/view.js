@@ -145,7 +145,7 @@ export class TerminalView {
     this.#received += output.next - output.offset;
     screen.output(output, () => {
       this.#source.ack(output.next);
-      if (screen.lineCount >= this.#partEnd) this.#source.pause();
+      if (screen.lineCount >= this.#partEnd) this.#endPart(screen);
       this.#moved();
     });
     this.#tell('output', output);
@@ -219,6 +219,13 @@ export class TerminalView {
     } else if (key === 'full') {
       fill(earlier, 'Earlier lines have left this view.', action('From the start', () => this.#reopen('start')));
     }
+  }
+
+  /** @param {Screen} screen */
+  #endPart(screen) {
+    if (this.#state.name === 'closed') return;
+    this.#source.pause();
+    screen.toTop();
   }
 
   #nextPart() {
