@@ -182,7 +182,10 @@ export class Screen {
   fit() {
     const size = this.#fit.proposeDimensions();
     if (!size || Number.isNaN(size.cols) || size.rows < 1) return;
+    const { viewportY, baseY } = this.#terminal.buffer.active;
     this.#terminal.resize(Math.max(LEAST_COLUMNS, size.cols), size.rows);
+    // Fewer rows would otherwise show others.
+    if (viewportY === 0 && baseY > 0) this.toTop();
   }
 
   /** The colours of the page's theme. */
