@@ -13,7 +13,7 @@ from __future__ import annotations
 import bisect
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
 import trio
@@ -141,16 +141,18 @@ class Engine:
         if live.outbox:
             await self.wait_committed(live.outbox[-1])
 
-    def post(self, live: LiveRun, event: Event, by: Actor) -> Posting:
+    def post(self, live: LiveRun, event: Event, by: Actor, *, hold: bool = False) -> Posting:
         """Decide `event` now; it is committed after all events of this run posted before it.
 
-        Raises IllegalTransition if the run's status does not allow it.
+        With `hold` it waits to be committed together with the next one. Raises IllegalTransition
+        if the run's status does not allow it.
         """
         entry = Entry(live.run.id, clock.now(), by, event, live.log_size)
         live.posted = lifecycle.advance(live.posted, entry)
         posting = Posting(live.posted, entry)
         live.outbox.append(posting)
-        if len(live.outbox) == 1:
+        if not hold and not live.committing:
+            live.committing = True
             self._nursery.start_soon(self._commit_outbox, live)
         return posting
 
@@ -247,7 +249,10 @@ class Engine:
             self._end(live, lifecycle.judge(Crashed(message=_in_words(exc))), SYSTEM)
 
     async def _execute(self, live: LiveRun) -> None:
-        await self.post(live, Dispatched(self._executor.name), SYSTEM).committed.wait()
+        first = self._executor.intent_first
+        dispatched = self.post(live, Dispatched(self._executor.name), SYSTEM, hold=not first)
+        if first:
+            await dispatched.committed.wait()
         log = await self._open_log(live, unless_stopped=True)
         if log is None:
             self._never_started(live, Requeued("the server went down before it started"))
@@ -320,30 +325,33 @@ class Engine:
     async def _commit_outbox(self, live: LiveRun) -> None:
         """Commit what was posted for this run, in order, until nothing is left."""
         while live.outbox:
-            posting = live.outbox[0]
-            event = await self._commit(posting)
-            live.events.append(event)
-            self.last_seq = max(self.last_seq, event.seq)
-            live.run = posting.run
-            live.outbox.popleft()
-            posting.committed.set()
+            batch = list(live.outbox)
+            for posting, event in zip(batch, await self._commit(batch), strict=True):
+                live.outbox.popleft()
+                live.events.append(event)
+                self.last_seq = max(self.last_seq, event.seq)
+                live.run = posting.run
+                posting.committed.set()
             if live.run.status.ended:
                 self._let_go(live)
             live.changed.fire()
             self.changed.fire()
+        live.committing = False
 
-    async def _commit(self, posting: Posting) -> EventView:
+    async def _commit(self, batch: Sequence[Posting]) -> list[EventView]:
         """What happened has happened, so storage that fails is tried until it works."""
         while True:
             try:
-                event = await self._journal.record(posting.run, posting.entry)
+                events = await self._journal.record_all(
+                    batch[-1].run, [posting.entry for posting in batch]
+                )
             except StorageUnavailable as exc:
                 self._trouble = exc.message
                 self.changed.fire()
                 await trio.sleep(_RETRY_S)
             else:
                 self._trouble = None
-                return event
+                return events
 
 
 def _waits_on(outcome: Outcome) -> bool:

@@ -277,7 +277,7 @@ def _encode(request: LaunchRequest) -> bytes:
 
 
 def _as_bytes(text: str) -> str:
-    return os.fsencode(text).decode("latin-1")
+    return text if text.isascii() else os.fsencode(text).decode("latin-1")
 
 
 def _take_charge(pid: int, gate: int, report: int) -> GatedProcess:

@@ -32,11 +32,14 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 LENGTH = struct.Struct("=i")
+Request = tuple[list[bytes], dict[bytes, bytes], bytes]
+"""argv, env, cwd."""
 DESCRIPTORS = 5
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR})
 REPORT_LIMIT = 4096
 NEVER_STARTED = 125
 """Exit status of a process whose gate closed. Nobody ever shows it: the run was not started."""
@@ -54,15 +57,16 @@ def main() -> None:
         _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]), hard))
     clone = _clone_parent()
+    ignored = [n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN]
     while True:
         head, fds = _receive(channel)
         if len(head) < LENGTH.size:
             return
-        request = _read_exactly(channel, LENGTH.unpack(head)[0])
+        request = _parse(_read_exactly(channel, LENGTH.unpack(head)[0]))
         # Too few: the kernel had no room for them in this process (recvmsg(2), MSG_CTRUNC).
         answer = clone() if len(fds) == DESCRIPTORS else -errno.EMFILE
         if answer == 0:
-            _become(request, fds)
+            _become(request, fds, ignored)
         for fd in fds:
             os.close(fd)
         channel.sendall(LENGTH.pack(answer))
@@ -107,10 +111,18 @@ def _read_exactly(channel: socket.socket, size: int) -> bytes:
     return bytes(data)
 
 
-def _become(body: bytes, fds: list[int]) -> NoReturn:
+def _parse(body: bytes) -> Request:
+    """Here and not in the new process: what it does not do costs it no copy of a page."""
+    request = json.loads(body)
+    argv = [_to_bytes(part) for part in request["argv"]]
+    env = {_to_bytes(name): _to_bytes(text) for name, text in request["env"].items()}
+    return argv, env, _to_bytes(request["cwd"])
+
+
+def _become(request: Request, fds: list[int], ignored: Sequence[int]) -> NoReturn:
     """Turn into the program, or report why not. Runs in the new process only."""
     try:
-        failure = _execute(body, fds)
+        failure = _execute(request, fds, ignored)
     except BaseException as exc:  # noqa: BLE001 - it must not go on as a second launcher
         failure = "program", 0, repr(exc)
     stage, code, detail = failure
@@ -120,30 +132,41 @@ def _become(body: bytes, fds: list[int]) -> NoReturn:
     os._exit(NEVER_STARTED)
 
 
-def _execute(body: bytes, fds: list[int]) -> tuple[str, int, str]:
+def _execute(request: Request, fds: list[int], ignored: Sequence[int]) -> tuple[str, int, str]:
     """Wait at the gate, then execute. Returns why it could not: stage, errno, detail."""
     os.setsid()
-    _restore_signals()
+    # Python ignores some, and whoever started the server may have ignored more.
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number, fd in enumerate(fds[:3]):
         os.dup2(fd, number)
     if os.read(fds[3], 1) == b"":
         os._exit(NEVER_STARTED)
-    request = json.loads(body)
-    argv = [_to_bytes(part) for part in request["argv"]]
-    env = {_to_bytes(name): _to_bytes(text) for name, text in request["env"].items()}
+    argv, env, cwd = request
     try:
-        os.chdir(_to_bytes(request["cwd"]))
+        os.chdir(cwd)
     except OSError as exc:
         return "cwd", exc.errno or 0, ""
-    try:
-        os.execvpe(argv[0], argv, env)
-    except FileNotFoundError as exc:
-        missing = _missing_interpreter(argv[0], env)
-        if missing is not None:
-            return "interpreter", errno.ENOENT, missing
-        return "program", exc.errno or 0, ""
-    except OSError as exc:
-        return "program", exc.errno or 0, ""
+    failures: list[OSError] = []
+    for path in _candidates(argv[0], env):
+        try:
+            os.execve(path, argv, env)
+        except OSError as exc:
+            failures.append(exc)
+    # As a shell does: a program that is there and cannot be executed is the better reason.
+    failures.sort(key=lambda exc: exc.errno in _NOT_THERE)
+    code = failures[0].errno or 0
+    missing = _missing_interpreter(argv[0], env) if code == errno.ENOENT else None
+    return ("program", code, "") if missing is None else ("interpreter", code, missing)
+
+
+def _candidates(program: bytes, env: dict[bytes, bytes]) -> list[bytes]:
+    """Where `program` may be. As os.execvpe, which imports and guards much on its way, does it."""
+    if b"/" in program:
+        return [program]
+    places = env.get(b"PATH", os.defpath.encode()).split(b":")
+    return [os.path.join(place, program) for place in places]  # noqa: PTH118 - bytes
 
 
 def _to_bytes(text: str) -> bytes:
@@ -155,22 +178,13 @@ def _missing_interpreter(program: bytes, env: dict[bytes, bytes]) -> str | None:
 
     Empty if that is no interpreter named by a "#!" line, but what loads it.
     """
-    places = [b""] if b"/" in program else env.get(b"PATH", os.defpath.encode()).split(b":")
-    for place in places:
-        path = os.path.join(place, program)  # noqa: PTH118 - bytes
+    for path in _candidates(program, env):
         if os.access(path, os.X_OK):
             with open(path, "rb") as file:  # noqa: PTH123 - bytes
                 line = file.readline(256)
             words = line[2:].split() if line.startswith(b"#!") else []
             return words[0].decode("utf-8", "replace") if words else ""
     return None
-
-
-def _restore_signals() -> None:
-    """All as a program expects them: Python ignores some, and whoever started us may have more."""
-    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 if __name__ == "__main__":

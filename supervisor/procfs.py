@@ -72,17 +72,19 @@ def living() -> Iterator[ProcessStat]:
 
 
 def living_in(leader: int) -> Iterator[ProcessStat]:
-    """As `living`, but only the session and the group that have the number `leader`.
+    """As `living`, but only the session that has the number `leader`, and so its groups too.
 
-    Much faster: to ask the kernel for two numbers takes a hundredth of reading /proc/PID/stat.
+    Much faster: to ask the kernel for a number takes a hundredth of reading /proc/PID/stat.
     """
+    getsid = os.getsid
     for pid in _pids():
         try:
-            found = leader in {os.getsid(pid), os.getpgid(pid)}
+            if getsid(pid) != leader:
+                continue
         except OSError:
             continue
-        stat = read_stat(pid) if found else None
-        if stat is not None and not stat.zombie and leader in {stat.session, stat.group}:
+        stat = read_stat(pid)
+        if stat is not None and not stat.zombie and stat.session == leader:
             yield stat
 
 

@@ -48,9 +48,10 @@ from supervisor.testing import (
 from supervisor.wire import CancelRequest, SubmitRequest
 
 
-@pytest.fixture
-def executor() -> FakeExecutor:
-    return FakeExecutor()
+@pytest.fixture(params=[True, False], ids=["intent-first", "intent-with-start"])
+def executor(request: pytest.FixtureRequest) -> FakeExecutor:
+    """Both ways to record that a run was given to its executor."""
+    return FakeExecutor(intent_first=request.param)
 
 
 async def kinds(rig: Rig, run_id: str) -> list[str]:

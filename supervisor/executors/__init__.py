@@ -116,6 +116,10 @@ class Executor(Protocol):
     """Carries runs out. See the module's text for what each method promises."""
 
     name: str
+    intent_first: bool
+    """Whether `Dispatched` must be on disk before `execute`: where something that `execute` makes
+    could outlive the server without a start on record. A gate that closes with it rules that out.
+    """
 
     async def execute(self, run: Run, console: Console) -> Outcome:
         """Run it from start to end."""

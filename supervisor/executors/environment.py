@@ -29,16 +29,20 @@ _OF_ANOTHER_RUN = ("RUNWIRE_JOB", "RUNWIRE_PARAM_")
 """What these names begin tells of the run that this server is itself part of, if it is."""
 
 
-def run_environment(run: Run, inherited: Mapping[str, str], instance: str) -> dict[str, str]:
-    """The whole environment: what is inherited, then the run's own, then our marks."""
-    env = {
+def inheritable(environ: Mapping[str, str]) -> dict[str, str]:
+    """What runs get of the server's own environment, and what they have if it says nothing."""
+    # Python buffers whole blocks on a pipe; without this, live output would not be live.
+    env = {"PYTHONUNBUFFERED": "1", **environ}
+    return {
         name: value
-        for name, value in inherited.items()
+        for name, value in env.items()
         if name not in _FOR_THE_SERVER_ONLY and not name.startswith(_OF_ANOTHER_RUN)
     }
-    # Python buffers whole blocks on a pipe; without this, live output would not be live.
-    env.setdefault("PYTHONUNBUFFERED", "1")
-    env.update(run.spec.env)
+
+
+def run_environment(run: Run, inherited: Mapping[str, str], instance: str) -> dict[str, str]:
+    """The whole environment: what is inherited, then the run's own, then our marks."""
+    env = {**inherited, **run.spec.env}
     env[RUN_ID] = run.id
     env[INSTANCE] = instance
     env["RUNWIRE_ATTEMPT"] = str(run.attempt)

@@ -19,7 +19,7 @@ from supervisor import clock
 from supervisor.capture import RETRY_S
 from supervisor.errors import LaunchError, RunEnded
 from supervisor.executors import Console, Trace
-from supervisor.executors.environment import run_environment
+from supervisor.executors.environment import inheritable, run_environment
 from supervisor.executors.leftovers import Sweep
 from supervisor.executors.output import OutputPipes
 from supervisor.launcher import GatedProcess, Launcher, LaunchRequest
@@ -55,11 +55,13 @@ class LocalExecutor:
     """Carries runs out as processes of this machine, in this server's name."""
 
     name = "local"
+    intent_first = False
 
     def __init__(self, launcher: Launcher, *, instance: str, drain_s: float) -> None:
         """`instance` marks this server's processes; `drain_s` bounds the wait for output."""
         self._launcher = launcher
         self._instance = instance
+        self._inherited = inheritable(os.environ)
         self._drain_s = drain_s
         self._sweep = Sweep(instance)
         self._live: dict[str, GatedProcess] = {}
@@ -68,7 +70,7 @@ class LocalExecutor:
         """Run it from start to end (see `Executor`)."""
         request = LaunchRequest(
             argv=run.spec.argv,
-            env=run_environment(run, os.environ, self._instance),
+            env=run_environment(run, self._inherited, self._instance),
             cwd=run.spec.cwd,
         )
         with ExitStack() as owned:

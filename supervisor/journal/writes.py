@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sqlite3
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -56,22 +57,29 @@ def create(
 
 
 def record(database: sqlite3.Connection, run: Run, entry: Entry) -> EventView:
-    """Store `run` as `entry` has left it, and the entry.
+    """As `record_all`, for one entry."""
+    return record_all(database, run, [entry])[0]
+
+
+def record_all(database: sqlite3.Connection, run: Run, entries: Sequence[Entry]) -> list[EventView]:
+    """Store `run` as `entries` have left it, and them.
 
     Raises NoSuchRun, or IllegalTransition if the stored run cannot have become this one.
     """
     row = database.execute("SELECT status FROM runs WHERE seq = ?", (run.seq,)).fetchone()
     if row is None:
         raise no_such_run(run.id)
-    if TRANSITIONS[Status(row[0])].get(type(entry.event)) is not run.status:
-        raise IllegalTransition(
-            f"{event_name(entry.event)} does not lead from {row[0]} to {run.status}"
-        )
+    status: Status | None = Status(row[0])
+    for entry in entries:
+        status = TRANSITIONS[status].get(type(entry.event)) if status is not None else None
+    if status is not run.status:
+        names = ", ".join(event_name(entry.event) for entry in entries)
+        raise IllegalTransition(f"{names} does not lead from {row[0]} to {run.status}")
     database.execute(
         "UPDATE runs SET status = ?, version = ?, body = ? WHERE seq = ?",
         (run.status, codec.RUN_VERSION, codec.encode_run(run), run.seq),
     )
-    return _append(database, run, entry)
+    return [_append(database, run, entry) for entry in entries]
 
 
 def delete(database: sqlite3.Connection, run_id: str) -> None:

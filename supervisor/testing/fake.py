@@ -83,8 +83,9 @@ class FakeExecutor:
 
     name = "fake"
 
-    def __init__(self, *, drain_s: float = 2.0) -> None:
+    def __init__(self, *, drain_s: float = 2.0, intent_first: bool = True) -> None:
         """`drain_s` bounds the wait for output that something left behind still holds."""
+        self.intent_first = intent_first
         self.began: list[str] = []
         """Ids of the runs whose program began, in order; one that ran twice stands here twice."""
         self.found: dict[str, Trace] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from supervisor.executors.environment import run_environment
+from supervisor.executors.environment import inheritable, run_environment
 from supervisor.testing import a_run, program
 
 
@@ -12,7 +12,7 @@ def environment(
     inherited: dict[str, str], env: dict[str, str], **changes: object
 ) -> dict[str, str]:
     run = a_run(msgspec.structs.replace(program(), env=env, **changes), "r1")
-    return run_environment(run, inherited, "0123")
+    return run_environment(run, inheritable(inherited), "0123")
 
 
 def test_a_run_inherits_and_overrides() -> None:

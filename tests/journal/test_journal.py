@@ -159,6 +159,24 @@ class TestRefusals:
         assert await journal.get("r") == cancelled
         assert len(await journal.events("r")) == 2
 
+    async def test_several_events_of_which_one_is_not_allowed(
+        self, journal: Journal, facts: Facts
+    ) -> None:
+        """All of them are stored, in their order, or none is."""
+        queued = (await journal.create(facts.submitted("r"))).run
+        life = list(facts.life(queued))
+        ended, entries = life[-1][0], [entry for _run, entry in life]
+        for bad in (entries[:2], [*entries, entries[-1]], entries[::-1], []):
+            with pytest.raises(IllegalTransition):
+                await journal.record_all(ended, bad)
+        assert await journal.get("r") == queued
+        assert len(await journal.events("r")) == 1
+        views = await journal.record_all(ended, entries)
+        assert [view.entry for view in views] == entries
+        assert [view.run_seq for view in views] == [2, 3, 4]
+        assert await journal.get("r") == ended
+        assert (await journal.events("r"))[1:] == views
+
     async def test_a_spec_that_could_not_be_read_back(self, journal: Journal, facts: Facts) -> None:
         for number in (float("nan"), float("inf")):
             spec = RunSpec(argv=("true",), cwd="/", params={"x": number})
