@@ -144,7 +144,8 @@ class _Watch:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._output.capture, self._console)
             nursery.start_soon(self._stop_when_asked)
-            nursery.start_soon(self._ask_stop_in_time, time_limit)
+            if time_limit:
+                nursery.start_soon(self._ask_stop_in_time, time_limit)
             await self._child.wait_exited()
             self._timer.cancel()
             # That gives a descriptor back: if there is no other, it serves to look at /proc.

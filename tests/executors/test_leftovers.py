@@ -129,10 +129,10 @@ CLEARED = f"env -i {SLEEP}"
 async def test_whatever_bears_the_marks_is_killed(script: str) -> None:
     """In whatever session it is, and whether or not the first process is still there."""
     with orphan(script) as first:
-        there = {process.pid for process in ours()}
+        there = {process.pid for process in ours()}  # whoever is not in the middle of an execve(2)
         assert there
         (found,) = await sweep(running(first))
-        assert set(found.killed) == there
+        assert set(found.killed) >= there
         assert found.unattributed == ()
         assert left() == 0
 
@@ -189,9 +189,9 @@ async def test_who_may_be_somebody_elses_is_reported_and_left_alone() -> None:
 
 async def test_a_session_that_only_has_the_same_number_is_left_alone() -> None:
     """The run's first process ended long ago, and its number was given to another one."""
-    with orphan(f"{SLEEP} & ready; wait", marks={}) as other:
+    with orphan(f"{SLEEP} & ready; wait", marks={}) as other, trio.fail_after(20):
+        await wait_until(lambda: left() == 2)
         before = {process.pid for process in ours()}
-        assert len(before) == 2
         earlier = msgspec.structs.replace(other, start_ticks=other.start_ticks - 1000)
         (found,) = await sweep(running(earlier))
         assert found.killed == ()
