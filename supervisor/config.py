@@ -28,6 +28,7 @@ _SOCKET_PATH_MAX = 107  # bytes, one less than sun_path holds (unix(7))
 _FILE_MAX = 8 * MIB
 _BASE_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
+_ORIGIN = re.compile(rf"\*|https?://(?:{_HOST.pattern})(?::[0-9]{{1,5}})?", re.ASCII)
 
 
 class SupervisorSettings(Struct, frozen=True, kw_only=True):
@@ -58,13 +59,15 @@ class WebLimits(Struct, frozen=True, kw_only=True):
 class WebSettings(Struct, frozen=True, kw_only=True):
     """`[web]`. `base_path` is empty or begins, and does not end, with a slash.
 
-    `hosts` are names that a `Host` header may give besides the loopback ones and that of `bind`.
+    `hosts` are names that a `Host` header may give besides the loopback ones and that of `bind`,
+    `cors_origins` sites whose pages may use the server besides its own; both are lower case.
     """
 
     bind: Bind
     socket: Path
     base_path: str = ""
     hosts: tuple[str, ...] = ()
+    cors_origins: tuple[str, ...] = ()
     limits: WebLimits = WebLimits()
 
 
@@ -191,6 +194,7 @@ def _read_web(table: Table, base: Path, state_dir: Path) -> WebSettings:
         socket=state_dir / SOCKET_NAME if socket is None else base / socket,
         base_path=table.parsed("base_path", _base_path, ""),
         hosts=_read_hosts(table),
+        cors_origins=_read_origins(table),
         limits=_read_limits(table.table("limits")),
     )
     if socket is not None and len(os.fsencode(settings.socket)) > _SOCKET_PATH_MAX:
@@ -254,3 +258,15 @@ def _read_hosts(table: Table) -> tuple[str, ...]:
                 f'must be a host name without scheme and port, not "{host}"', "hosts", place
             )
     return tuple(host.lower() for host in hosts)
+
+
+def _read_origins(table: Table) -> tuple[str, ...]:
+    origins = table.strings("cors_origins") or ()
+    for place, origin in enumerate(origins):
+        if not _ORIGIN.fullmatch(origin):
+            table.wrong(
+                f'must be like "https://example.com", without a path, or "*", not "{origin}"',
+                "cors_origins",
+                place,
+            )
+    return tuple(origin.lower() for origin in origins)

@@ -81,7 +81,7 @@ async def _serve(
             trio.open_nursery() as nursery,
         ):
             shutdown = trio.Event()
-            app = create_app(supervisor, settings.web, auth.with_bearer(bearer), shutdown)
+            app = create_app(supervisor, settings.web, auth.with_bearer(bearer), shutdown, nursery)
             await nursery.start(serve_web, app, sockets, settings.web.limits, shutdown)
             for trouble in await supervisor.autostart():
                 _log.error("%s", trouble)

@@ -6,7 +6,7 @@ import functools
 import logging
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
@@ -21,13 +21,15 @@ from supervisor.service import Supervisor
 from web.api import ROUTES
 from web.auth import NOBODY, Auth, bearer_token
 from web.call import Call
-from web.door import own_names, peer_of, wrong_host
-from web.hosts import host_allowed
+from web.cors import Cors
+from web.door import asking_request, check_host, own_names, peer_of
 from web.openapi import with_document
 from web.pages import Pages
 from web.peer import Peer
 from web.problems import HttpProblem, plain_problem, problem_of, problem_response
 from web.route import Route
+from web.runevents import RunEvents
+from web.socketio import SocketIo
 from web.streams import Streams
 
 log = logging.getLogger("runwire.web")
@@ -50,9 +52,16 @@ _DETAILS = {
 
 
 def create_app(
-    supervisor: Supervisor, settings: WebSettings, auth: Auth, shutdown: trio.Event
+    supervisor: Supervisor,
+    settings: WebSettings,
+    auth: Auth,
+    shutdown: trio.Event,
+    nursery: trio.Nursery,
 ) -> QuartTrio:
-    """The ASGI application for `fence.serve_web`; streams end when `shutdown` is set."""
+    """The ASGI application for `fence.serve_web`; streams end when `shutdown` is set.
+
+    What lasts longer than one connection runs in `nursery`.
+    """
     app = QuartTrio("runwire", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.limits.max_body
     app.config["BODY_TIMEOUT"] = settings.limits.idle_timeout_s
@@ -64,6 +73,11 @@ def create_app(
     app.add_websocket("/runs/<run_id>/stream", "stream", streams.one)
     app.add_websocket("/runs", "stream by query", streams.one)
     app.add_websocket("/events", "events", streams.all)
+    run_events = RunEvents(supervisor, auth, shutdown)
+    socket_io = SocketIo(settings, run_events, shutdown, nursery)
+    app.extensions["socket.io"] = socket_io
+    app.add_websocket("/runs/", "socket.io", socket_io.websocket)
+    app.add_url_rule("/runs/", "socket.io polling", socket_io.http, methods=["GET", "POST"])
     for route in with_document(ROUTES, settings.base_path):
         app.add_url_rule(
             route.path.replace("{", "<").replace("}", ">"),
@@ -72,8 +86,11 @@ def create_app(
             methods=[route.method],
         )
     Pages(settings.base_path).add_to(app)
+    cors = Cors(settings.cors_origins)
     app.before_request(door.check_host)
+    app.before_request(cors.answer_preflight)
     app.after_request(_add_headers)
+    app.after_request(cors.add_headers)
     app.register_error_handler(RunwireError, _on_error)
     app.register_error_handler(HttpProblem, _on_http_problem)
     app.register_error_handler(HTTPException, _on_http_exception)
@@ -94,17 +111,14 @@ class _Door:
 
     async def check_host(self) -> None:
         """Raise HttpProblem 421 for a request that was meant for another name than ours."""
-        host = request.headers.get("Host", "")
-        if not _peer().local and not host_allowed(host, self._names):
-            raise wrong_host(host)
+        check_host(asking_request(), self._names)
 
     async def serve(self, route: Route, **parameters: str) -> Response:
         """Let the caller in if they may, and have the route's handler answer."""
         claims = await self._claims() if route.scopes else NOBODY
         if route.scopes and not any(claims.allows(scope) for scope in route.scopes):
             claims.require(route.scopes[0])
-        asked = cast(Any, request)._get_current_object()  # noqa: SLF001 - how to leave the proxy
-        call = Call(asked, claims, self._supervisor, self._settings, self._auth)
+        call = Call(asking_request(), claims, self._supervisor, self._settings, self._auth)
         return await route.handler(call, *parameters.values())
 
     async def _claims(self) -> Claims:
@@ -143,7 +157,10 @@ async def _on_error(error: RunwireError) -> Response:
 
 
 async def _on_http_problem(error: HttpProblem) -> Response:
-    return problem_response(plain_problem(error.status, error.detail))
+    response = problem_response(plain_problem(error.status, error.detail))
+    if error.status == HTTPStatus.TOO_MANY_REQUESTS:
+        response.headers["Retry-After"] = str(_RETRY_AFTER_S)
+    return response
 
 
 async def _on_http_exception(error: HTTPException) -> Response:

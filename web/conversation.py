@@ -1,4 +1,4 @@
-"""One WebSocket connection: who is asking, what they say, and how it ends.
+"""One client on a line of its own: who is asking, what they say, and how it ends.
 
 Whatever ends a conversation, the client is told why: an `error` message and the close code that
 docs/protocol.md gives it. One task reads all the time, so that pings are answered and a client
@@ -9,11 +9,10 @@ one says that it lives where there is nothing else to say; and the one that was 
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
 import trio
-from quart import Websocket
 
 from supervisor import messages
 from supervisor.access import Claims
@@ -30,11 +29,7 @@ from supervisor.errors import (
 from supervisor.messages import Auth as Renewal
 from supervisor.messages import ClientMessage, Hello, decode_client_message
 from web.auth import Auth
-from web.door import connection_of, peer_of
-
-BINARY = "runwire.binary"
-JSON = "runwire.json"
-SUBPROTOCOLS = (BINARY, JSON)
+from web.line import Line
 
 HELLO_WAIT_S = 5.0
 END_WAIT_S = 5.0
@@ -63,19 +58,12 @@ def close_code(error: RunwireError) -> int:
     return next((code for kind, code in CLOSE_CODES if isinstance(error, kind)), BUG)
 
 
-def choose_subprotocol(offered: Sequence[str]) -> str | None:
-    """The first of ours that the client offers, None if it offers none of them."""
-    return next((name for name in offered if name in SUBPROTOCOLS), None)
-
-
 class Conversation:
-    """A WebSocket that was accepted; `hold` is its whole life."""
+    """A client that was let in; `hold` is its whole life."""
 
-    def __init__(
-        self, websocket: Websocket, auth: Auth, claims: Claims | None, shutdown: trio.Event
-    ) -> None:
+    def __init__(self, line: Line, auth: Auth, claims: Claims | None, shutdown: trio.Event) -> None:
         """`claims` are None if the client has still to say who it is."""
-        self._websocket = websocket
+        self._line = line
         self._auth = auth
         self._claims = claims
         self._shutdown = shutdown
@@ -90,7 +78,7 @@ class Conversation:
     @property
     def subprotocol(self) -> str | None:
         """The subprotocol agreed on; None for a client that offered none."""
-        return choose_subprotocol(self._websocket.requested_subprotocols)
+        return self._line.subprotocol
 
     @property
     def authenticated(self) -> bool:
@@ -123,11 +111,11 @@ class Conversation:
         Raises HelloTimeout, BadRequest, Denied.
         """
         with trio.move_on_after(HELLO_WAIT_S):
-            hello = decode_client_message(await self._websocket.receive())
+            hello = decode_client_message(await self._line.receive())
             if not isinstance(hello, Hello):
                 raise BadRequest("the first message must be a hello")
             self._claims = await self._auth.claims_of(
-                peer_of(self._websocket), hello.token, stream_of=stream_of
+                self._line.peer, hello.token, stream_of=stream_of
             )
             return hello
         raise HelloTimeout(f"no hello came within {HELLO_WAIT_S:g} seconds")
@@ -171,10 +159,10 @@ class Conversation:
     async def _farewell(self, code: int, reason: str = "", why: str | None = None) -> None:
         with trio.move_on_after(LAST_WORD_S) as patience:
             if why is not None:
-                await self._websocket.send(messages.error_message(reason, why).decode())
-            await self._websocket.close(code, reason)
+                await self._line.send(messages.error_message(reason, why).decode())
+            await self._line.close(code, reason)
         if patience.cancelled_caught:
-            connection_of(self._websocket).abort()
+            self._line.abort()
 
     # --- what ends it ----------------------------------------------------------------------------
 
@@ -210,7 +198,7 @@ class Conversation:
 
     async def _send(self, message: str | bytes) -> None:
         self._sending += 1
-        await self._websocket.send(message)
+        await self._line.send(message)
         self._sending -= 1
         self._sent_at = trio.current_time()
         if self._over and not self._sending:
@@ -229,9 +217,9 @@ class Conversation:
 
     async def _listen(self, heard: Heard, admits: Callable[[Claims], None]) -> None:
         while True:
-            message = decode_client_message(await self._websocket.receive())
+            message = decode_client_message(await self._line.receive())
             if isinstance(message, Renewal):
-                claims = await self._auth.claims_of(peer_of(self._websocket), message.token)
+                claims = await self._auth.claims_of(self._line.peer, message.token)
                 admits(claims)
                 self._claims = claims
                 self._token_watch.cancel()

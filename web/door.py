@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from http import HTTPStatus
+from typing import Any, cast
 
-from quart import Request, Websocket
+from quart import Request, Websocket, request, websocket
 
 from supervisor.config import WebSettings
 from web.connection import Connection
+from web.hosts import host_allowed, origin_allowed
 from web.peer import Peer
 from web.problems import HttpProblem
 
@@ -31,9 +34,35 @@ def own_names(settings: WebSettings) -> frozenset[str]:
     return frozenset(name.lower() for name in (*settings.hosts, settings.bind.host))
 
 
-def wrong_host(host: str) -> HttpProblem:
-    """The answer to a request that was meant for another name than ours."""
-    return HttpProblem(
-        HTTPStatus.MISDIRECTED_REQUEST,
-        f'this server is not called "{host}"; [web] hosts in jobs.toml can allow the name',
-    )
+def asking_request() -> Request:
+    """The request that is being answered."""
+    asked = cast(Any, request)._get_current_object()  # noqa: SLF001 - how to leave the proxy
+    return cast(Request, asked)
+
+
+def asking_websocket() -> Websocket:
+    """The WebSocket that is being served."""
+    asked = cast(Any, websocket)._get_current_object()  # noqa: SLF001 - how to leave the proxy
+    return cast(Websocket, asked)
+
+
+def check_host(asked: Request | Websocket, names: Collection[str]) -> None:
+    """Raise HttpProblem 421 for what was meant for another name than ours."""
+    host = asked.headers.get("Host", "")
+    if not peer_of(asked).local and not host_allowed(host, names):
+        raise HttpProblem(
+            HTTPStatus.MISDIRECTED_REQUEST,
+            f'this server is not called "{host}"; [web] hosts in jobs.toml can allow the name',
+        )
+
+
+def check_origin(asked: Request | Websocket, origins: Collection[str]) -> None:
+    """Raise HttpProblem 403 for a page of a site that is neither our own nor in `origins`."""
+    origin = asked.headers.get("Origin")
+    host = asked.headers.get("Host", "")
+    if origin is not None and not origin_allowed(origin, host, origins):
+        raise HttpProblem(
+            HTTPStatus.FORBIDDEN,
+            f'pages of "{origin}" may not connect to this server; '
+            "[web] cors_origins in jobs.toml can allow them",
+        )

@@ -34,6 +34,14 @@ def same_origin(origin: str, host: str) -> bool:
     return bool(separator) and scheme in {"http", "https"} and authority.lower() == host.lower()
 
 
+def origin_allowed(origin: str, host: str, origins: Collection[str]) -> bool:
+    """Whether a page of `origin` may use the server that it asked as `host`.
+
+    `origins` are those that may besides the server's own, lower case; a `*` allows all.
+    """
+    return same_origin(origin, host) or origin.lower() in origins or "*" in origins
+
+
 def bare_host(header: str) -> str | None:
     """The host of `HOST` or `HOST:PORT`, lower case; None if it is neither."""
     host, colon, port = header.strip().rpartition(":")

@@ -14,8 +14,9 @@ from supervisor.messages import Ack, ClientMessage, Hello, Seek
 from supervisor.model import Run, Stream
 from supervisor.service import Supervisor
 from supervisor.wire import RunView, show_run
-from web.conversation import BINARY, Conversation
+from web.conversation import Conversation
 from web.forms import BinaryForm, JsonForm
+from web.line import BINARY
 from web.viewer import Viewer, Wish
 
 _STREAMS = {stream.label: stream for stream in Stream}

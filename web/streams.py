@@ -9,23 +9,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 import trio
 from msgspec import Struct
-from quart import Websocket, websocket
+from quart import Websocket
 
 from supervisor.access import Claims, Scope
 from supervisor.config import WebSettings
 from supervisor.service import Supervisor
 from web.auth import Auth, bearer_token
 from web.call import check_run_id, decode_query
-from web.conversation import WRONG_SUBPROTOCOL, Conversation, choose_subprotocol
-from web.door import own_names, peer_of, wrong_host
+from web.conversation import WRONG_SUBPROTOCOL, Conversation
+from web.door import asking_websocket, check_host, check_origin, own_names, peer_of
 from web.feed import FeedQuery, stream_events
-from web.hosts import host_allowed, same_origin
-from web.problems import HttpProblem
+from web.line import WebSocketLine, choose_subprotocol
 from web.stream import StreamQuery, may_watch, read_wish, stream_run
 
 Q = TypeVar("Q", bound=Struct)
@@ -46,6 +44,7 @@ class Streams:
         """Conversations end when `shutdown` is set."""
         self._supervisor = supervisor
         self._names = own_names(settings)
+        self._origins = settings.cors_origins
         self._auth = auth
         self._shutdown = shutdown
 
@@ -79,16 +78,9 @@ class Streams:
 
     def _socket(self) -> Websocket:
         """The connection that is asking. Raises HttpProblem if it is a page of another site."""
-        socket = cast(Any, websocket)._get_current_object()  # noqa: SLF001 - how to leave the proxy
-        assert isinstance(socket, Websocket)  # noqa: S101 - the proxy's type
-        host = socket.headers.get("Host", "")
-        if not peer_of(socket).local and not host_allowed(host, self._names):
-            raise wrong_host(host)
-        origin = socket.headers.get("Origin")
-        if origin is not None and not same_origin(origin, host):
-            raise HttpProblem(
-                HTTPStatus.FORBIDDEN, f'pages of "{origin}" may not connect to this server'
-            )
+        socket = asking_websocket()
+        check_host(socket, self._names)
+        check_origin(socket, self._origins)
         return socket
 
     async def _claims(
@@ -116,7 +108,7 @@ class Streams:
         if offered and subprotocol is None:
             await socket.close(WRONG_SUBPROTOCOL, "no subprotocol in common")
             return
-        conversation = Conversation(socket, self._auth, claims, self._shutdown)
+        conversation = Conversation(WebSocketLine(socket), self._auth, claims, self._shutdown)
         try:
             await conversation.hold(talk)
         except Exception:  # noqa: BLE001 - a bug in one conversation is no reason to end another

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import trio
+from quart_trio import QuartTrio
 
 from supervisor.authtable import AuthSettings
 from supervisor.bind import Bind
@@ -59,12 +60,14 @@ class Site:
         http: httpx.AsyncClient,
         socket: Path,
         shutdown: trio.Event,
+        app: QuartTrio,
     ) -> None:
         self.supervisor = supervisor
         self.tokens = tokens
         self.http = http
         self.socket = socket
         self.shutdown = shutdown
+        self.app = app
 
     @property
     def address(self) -> tuple[str, int]:
@@ -144,7 +147,7 @@ async def running_site(
                 limits=Limits(max_running),
             ) as supervisor,
         ):
-            app = create_app(supervisor, settings, auth.with_bearer(bearer), shutdown)
+            app = create_app(supervisor, settings, auth.with_bearer(bearer), shutdown, nursery)
             await nursery.start(
                 serve_web, app, [*sockets, open_unix(path)], settings.limits, shutdown
             )
@@ -153,7 +156,7 @@ async def running_site(
                 headers={"Authorization": f"Bearer {TOKEN}"},
                 timeout=20,
             ) as http:
-                yield Site(supervisor, tokens, http, path, shutdown)
+                yield Site(supervisor, tokens, http, path, shutdown, app)
             shutdown.set()
             for run in (await supervisor.list_runs(UNENDED)).runs:
                 with suppress(RunEnded):

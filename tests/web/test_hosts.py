@@ -2,7 +2,7 @@
 
 import pytest
 
-from web.hosts import bare_host, host_allowed
+from web.hosts import bare_host, host_allowed, origin_allowed
 
 OURS = {"build.example", "0.0.0.0"}
 
@@ -59,3 +59,12 @@ def test_the_port_is_cut_off() -> None:
     assert bare_host("Example:80") == "example"
     assert bare_host("[::1]:80") == "::1"
     assert bare_host("example") == "example"
+
+
+def test_a_page_may_use_the_server_it_came_from_and_one_that_names_its_site() -> None:
+    ours = {"https://dash.example"}
+    assert origin_allowed("http://Build.example:80", "build.example:80", ())
+    assert origin_allowed("https://Dash.example", "build.example", ours)
+    for origin in ("http://dash.example", "https://dash.example:444", "null", "dash.example", ""):
+        assert not origin_allowed(origin, "build.example", ours)
+        assert origin_allowed(origin, "build.example", {"*"})
