@@ -7,7 +7,9 @@ how to add one.
 
 from collections.abc import Callable
 
-SUITES: dict[str, Callable[[], None]] = {}
+from tools.npm import need_programs
+
+SUITES: dict[str, Callable[[], None]] = {"npm": need_programs}
 
 
 def prepare_all() -> None:

@@ -69,8 +69,11 @@ class Clone:
         shutil.copytree(ROOT / "tools", directory / "tools")
         for name in ("index", "built", "bench", "programs"):
             (directory / name).mkdir()
-        # A browser, so that none is installed.
-        (directory / "programs" / "chromium").symlink_to("/bin/true")
+        # A browser, so that none is installed, and an npm that has nothing to do.
+        for name in ("chromium", "npm"):
+            (directory / "programs" / name).symlink_to("/bin/true")
+        (directory / "tests" / "npm").mkdir(parents=True)
+        (directory / "tests" / "npm" / "package-lock.json").write_text("{}")
         (directory / "pyproject.toml").write_text(PROJECT)
         (directory / "bench" / "__main__.py").write_text(BENCH)
         write_wheel(directory / "built", "project", "")
