@@ -82,12 +82,12 @@ def test_pages_are_accessible_and_fit(
 
 
 @pytest.mark.parametrize("theme", ["dark", "light"])
-def test_what_appears_later_is_accessible_too(
-    browser: Browser, server: Server, theme: str
-) -> None:
+def test_what_appears_later_is_accessible_too(browser: Browser, server: Server, theme: str) -> None:
     with open_tab(browser, server, WIDE, theme) as tab:
         tab.forgive("401|WebSocket")
-        page = tab.open_run(server.start(shell="trap '' TERM; echo ready; while :; do sleep 0.2; done"))
+        page = tab.open_run(
+            server.start(shell="trap '' TERM; echo ready; while :; do sleep 0.2; done")
+        )
         tab.expect_text("ready")
         page.get_by_role("button", name="Cancel").click()
         expect(page.get_by_role("button", name="Kill now")).to_be_visible()
@@ -183,9 +183,12 @@ def test_no_token_is_told_to_anybody_but_the_api(tab: Tab, server: Server) -> No
     told: list[str] = []
     tab.page.on(
         "request",
-        lambda request: told.append(request.url)
-        if TOKEN in request.url or ("/ui/" in request.url and "authorization" in request.headers)
-        else None,
+        lambda request: (
+            told.append(request.url)
+            if TOKEN in request.url
+            or ("/ui/" in request.url and "authorization" in request.headers)
+            else None
+        ),
     )
     tab.open_run(server.start(job="both"))
     tab.complete()

@@ -64,9 +64,10 @@ export class Source {
     this.#asking = true;
     try {
       const run = await this.#runs.get(this.#id, { signal: this.#abort.signal });
-      this.#prepare(run);
+      const stream = this.#prepare(run);
+      this.#stream = stream;
       this.#know(run);
-      this.#stream?.start();
+      stream.start();
     } catch (error) {
       if (!this.#abort.signal.aborted) this.#failed(error);
     } finally {
@@ -81,7 +82,7 @@ export class Source {
     const parts = this.#opening === 'start';
     this.from = tail ? size - TAIL_BYTES : oldest;
     this.#firstOffset = this.from;
-    this.#stream = this.#runs.stream(this.#id, {
+    return this.#runs.stream(this.#id, {
       output: (output) => this.#listener.output(output),
       status: (status) => this.#status(status),
       gap: (gap) => this.#listener.remark(`${gap.to - gap.from} bytes are not kept (${gap.reason})`, Date.now()),
