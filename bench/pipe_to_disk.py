@@ -21,9 +21,9 @@ from tempfile import TemporaryDirectory
 import trio
 from msgspec import Struct
 
-from supervisor.capture import capture, keep_synced
-from supervisor.logfile import LogReader
-from supervisor.logwriter import LogWriter
+from supervisor.log.capture import capture, keep_synced
+from supervisor.log.logfile import LogReader
+from supervisor.log.logwriter import LogWriter
 from supervisor.model import Stream
 
 KIB = 1024

@@ -21,22 +21,22 @@ from pathlib import Path
 
 import trio
 
-from supervisor.config import Settings, load, override
+from supervisor.access.tokenkey import open_token_key
+from supervisor.access.tokens import Tokens, open_tokens
+from supervisor.config.settings import Settings, load, override
 from supervisor.errors import BadValue
 from supervisor.executors.local import LocalExecutor
 from supervisor.journal import open_journal
-from supervisor.launcher import Launcher
+from supervisor.processes.launcher import Launcher
 from supervisor.queue import Limits
 from supervisor.service import Jobs, Supervisor, open_supervisor
 from supervisor.statedir import StateDir, open_state_dir
-from supervisor.tokenkey import open_token_key
-from supervisor.tokens import Tokens, open_tokens
 from web.app import create_app
-from web.auth import DEV_TOKEN, Auth, make_auth
-from web.bearer import open_bearer
-from web.fence import serve_web
-from web.keys import Key, read_configured
-from web.listen import address_of, close_all, open_tcp, open_unix
+from web.auth.auth import DEV_TOKEN, Auth, make_auth
+from web.auth.bearer import open_bearer
+from web.auth.keys import Key, read_configured
+from web.fence.fence import serve_web
+from web.fence.listen import address_of, close_all, open_tcp, open_unix
 
 _log = logging.getLogger("runwire")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -19,12 +19,12 @@ from contextlib import suppress
 import trio
 
 from supervisor import clock, lifecycle
-from supervisor.capture import keep_synced
 from supervisor.errors import RunIdTaken, RunwireError, ShuttingDown, StorageUnavailable
 from supervisor.executors import Console, Executor, StopBox, Trace
 from supervisor.journal import Journal
 from supervisor.live import LiveRun, Posting
-from supervisor.logwriter import LogWriter
+from supervisor.log.capture import keep_synced
+from supervisor.log.logwriter import LogWriter
 from supervisor.model import (
     SYSTEM,
     Actor,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import trio
 
 from supervisor.executors import StopBox
-from supervisor.logwriter import LogWriter
+from supervisor.log.logwriter import LogWriter
 from supervisor.model import Entry, Run, StopRequest
 from supervisor.pulse import Pulse
 from supervisor.queue import Ticket

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from supervisor.live import LiveRun
-from supervisor.logfile import LogReader
+from supervisor.log.logfile import LogReader
 from supervisor.pulse import Pulse
 
 

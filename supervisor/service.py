@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 import trio
 
-from supervisor.checks import check_new_id
 from supervisor.engine import Engine
 from supervisor.errors import (
     NoSuchJob,
@@ -20,8 +19,10 @@ from supervisor.errors import (
     StorageUnavailable,
 )
 from supervisor.executors import Executor
+from supervisor.jobs.checks import check_new_id
+from supervisor.jobs.resolve import override_stop, resolve_request
 from supervisor.journal import Journal
-from supervisor.logfile import remove_log
+from supervisor.log.logfile import remove_log
 from supervisor.logview import LogView
 from supervisor.model import (
     SYSTEM,
@@ -36,7 +37,6 @@ from supervisor.model import (
     StopRequest,
 )
 from supervisor.queue import Limits
-from supervisor.resolve import override_stop, resolve_request
 from supervisor.signals import parse_signal
 from supervisor.statedir import StateDir
 from supervisor.wire import (

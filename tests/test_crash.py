@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from supervisor import procfs
-from supervisor.address import socket_address
-from supervisor.client import Client, RunFilter
+from supervisor.client.address import socket_address
+from supervisor.client.api import Client, RunFilter
 from supervisor.errors import RunEnded, ServerUnreachable
 from supervisor.model import Reason, Status
+from supervisor.processes import procfs
 from supervisor.wire import CancelRequest, RunView, SubmitRequest
 
 TOP = Path(__file__).parents[1]
-MAIN = "from supervisor.cli import main; main()"
+MAIN = "from supervisor.cli.main import main; main()"
 # What a run does is written to a file of its own, so that nobody has to be believed.
 JOBS = """
 [supervisor]

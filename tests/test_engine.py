@@ -14,6 +14,7 @@ from supervisor import clock, lifecycle
 from supervisor.errors import RunIdTaken, ShuttingDown, StorageUnavailable
 from supervisor.executors import Trace
 from supervisor.journal import Journal, open_journal
+from supervisor.log import logindex
 from supervisor.model import (
     SYSTEM,
     Dispatched,
@@ -149,11 +150,12 @@ async def test_a_log_that_cannot_be_made_fails_that_run_alone(
     tmp_path: Path, executor: FakeExecutor, autojump_clock: MockClock
 ) -> None:
     async with open_rig(tmp_path, executor, inline=True) as rig:
-        (rig.state.logs / "odd.idx").write_bytes(b"no index at all".ljust(64))
+        newer = logindex.MAGIC + b"\x00\x02".ljust(56, b"\0")
+        (rig.state.logs / "odd.idx").write_bytes(newer)
         await submit(rig.supervisor, "exit 0", id="odd")
         run = await rig.supervisor.wait_ended("odd")
         assert (run.status, run.reason) == (Status.FAILED, Reason.INTERNAL)
-        assert run.message == "the log's index is damaged, or no index at all"
+        assert "which this version of Runwire cannot read" in run.message
         fine = await submit(rig.supervisor, "exit 0")
         assert (await rig.supervisor.wait_ended(fine.id)).status is Status.SUCCEEDED
 

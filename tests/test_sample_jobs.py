@@ -11,10 +11,10 @@ from pathlib import Path
 
 import trio
 
-from supervisor.config import load
-from supervisor.missing import missing_here
+from supervisor.config.missing import missing_here
+from supervisor.config.settings import load
+from supervisor.jobs.resolve import resolve
 from supervisor.model import ParamValue, RunSpec
-from supervisor.resolve import resolve
 from supervisor.wire import SubmitRequest
 from tools.base import ROOT
 

@@ -14,23 +14,23 @@ from quart import Response, has_websocket_context, request, websocket
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from supervisor.access import Claims
-from supervisor.config import WebSettings
+from supervisor.access.claims import Claims
+from supervisor.config.settings import WebSettings
 from supervisor.errors import RangeNotSatisfiable, RunwireError, Unauthenticated, Unavailable
 from supervisor.service import Supervisor
-from web.api import ROUTES
-from web.auth import NOBODY, Auth, bearer_token
-from web.call import Call
+from web.api.call import Call
+from web.api.endpoints import ROUTES
+from web.api.openapi import with_document
+from web.api.route import Route
+from web.auth.auth import NOBODY, Auth, bearer_token
 from web.cors import Cors
 from web.door import asking_request, check_host, own_names, peer_of
-from web.openapi import with_document
+from web.fence.peer import Peer
 from web.pages import Pages
-from web.peer import Peer
 from web.problems import HttpProblem, plain_problem, problem_of, problem_response
-from web.route import Route
-from web.runevents import RunEvents
-from web.socketio import SocketIo
-from web.streams import Streams
+from web.socketio.door import SocketIo
+from web.socketio.runevents import RunEvents
+from web.streams.websockets import Streams
 
 log = logging.getLogger("runwire.web")
 

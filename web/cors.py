@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 from quart import Response, request
 
-from web.call import no_body
+from web.api.call import no_body
 
 _ANY = "*"
 _REMEMBER_S = 600

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from quart import Request, Websocket, request, websocket
 
-from supervisor.config import WebSettings
-from web.connection import Connection
+from supervisor.config.settings import WebSettings
+from web.fence.connection import Connection
+from web.fence.peer import Peer
 from web.hosts import host_allowed, origin_allowed
-from web.peer import Peer
 from web.problems import HttpProblem
 
 

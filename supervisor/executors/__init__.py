@@ -21,8 +21,8 @@ from typing import Protocol
 import msgspec
 import trio
 
-from supervisor.capture import capture
-from supervisor.logwriter import LogWriter
+from supervisor.log.capture import capture
+from supervisor.log.logwriter import LogWriter
 from supervisor.model import (
     SYSTEM,
     Actor,

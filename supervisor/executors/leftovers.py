@@ -21,11 +21,11 @@ from collections.abc import Mapping
 import trio
 from msgspec import Struct
 
-from supervisor import procfs
 from supervisor.clock import boot_id
 from supervisor.executors.environment import INSTANCE, RUN_ID
 from supervisor.model import ProcessRef, Run
-from supervisor.procfs import ProcessStat
+from supervisor.processes import procfs
+from supervisor.processes.procfs import ProcessStat
 
 _KILL_WAIT_S = 5.0
 _RETRY_S = 0.05

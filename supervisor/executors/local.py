@@ -16,13 +16,12 @@ from contextlib import ExitStack, suppress
 import trio
 
 from supervisor import clock
-from supervisor.capture import RETRY_S
 from supervisor.errors import LaunchError, RunEnded
 from supervisor.executors import Console, Trace
 from supervisor.executors.environment import inheritable, run_environment
 from supervisor.executors.leftovers import Sweep
 from supervisor.executors.output import OutputPipes
-from supervisor.launcher import GatedProcess, Launcher, LaunchRequest
+from supervisor.log.capture import RETRY_S
 from supervisor.model import (
     SYSTEM,
     Deadline,
@@ -40,6 +39,7 @@ from supervisor.model import (
     StopRequest,
     StopStep,
 )
+from supervisor.processes.launcher import GatedProcess, Launcher, LaunchRequest
 from supervisor.signals import signal_name
 
 _KILL = "KILL"

@@ -35,7 +35,7 @@ import trio
 from supervisor import clock
 from supervisor.errors import RunEnded, StorageUnavailable
 from supervisor.executors import Console, Trace
-from supervisor.logwriter import LogWriter
+from supervisor.log.logwriter import LogWriter
 from supervisor.model import (
     SYSTEM,
     Exited,

@@ -13,8 +13,8 @@ from supervisor import clock, lifecycle
 from supervisor.executors import Console, Executor, StopBox
 from supervisor.journal import Journal, open_journal
 from supervisor.live import Posting
-from supervisor.logfile import Chunk, LogReader
-from supervisor.logwriter import LogWriter
+from supervisor.log.logfile import Chunk, LogReader
+from supervisor.log.logwriter import LogWriter
 from supervisor.model import (
     SYSTEM,
     Actor,

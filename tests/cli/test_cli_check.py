@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from supervisor.cli_server import check
+from supervisor.cli.server import check
 
 
 def checked(path: Path, *arguments: str) -> Result:

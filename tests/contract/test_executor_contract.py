@@ -16,12 +16,10 @@ import msgspec
 import pytest
 import trio
 
-from supervisor import procfs
 from supervisor.errors import RunEnded
 from supervisor.executors import Executor, Trace
 from supervisor.executors.environment import INSTANCE
 from supervisor.executors.local import LocalExecutor
-from supervisor.launcher import Launcher
 from supervisor.model import (
     Exited,
     Lost,
@@ -38,6 +36,8 @@ from supervisor.model import (
     StopRequested,
     Stream,
 )
+from supervisor.processes import procfs
+from supervisor.processes.launcher import Launcher
 from supervisor.testing import TESTER, FakeExecutor, a_run, noise, open_console, program
 from supervisor.testing.rig import ConsoleRig
 

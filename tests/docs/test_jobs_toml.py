@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from supervisor import config
-from supervisor.authtable import read_auth
+from supervisor.config import settings as config
+from supervisor.config.authtable import read_auth
+from supervisor.config.jobtable import read_jobs
+from supervisor.config.tomltable import Notes, Table
+from supervisor.config.tomltext import read_toml
 from supervisor.errors import ConfigError
-from supervisor.jobtable import read_jobs
 from supervisor.model import StopPolicy
-from supervisor.tomltable import Notes, Table
-from supervisor.tomltext import read_toml
 from tools.base import ROOT
 
 PAGE = (ROOT / "docs" / "jobs-toml.md").read_text(encoding="utf-8")

@@ -12,12 +12,12 @@ from pathlib import Path
 import jwt
 import pytest
 
-from supervisor.access import Scope
-from supervisor.authtable import ALGORITHMS
-from supervisor.config import read_settings
+from supervisor.access.claims import Scope
+from supervisor.config.authtable import ALGORITHMS
+from supervisor.config.settings import read_settings
 from tests.cli.conftest import RUNWIRE, Server
 from tools.base import ROOT
-from web.keys import read_key
+from web.auth.keys import read_key
 
 PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)

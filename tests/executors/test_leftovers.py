@@ -15,12 +15,12 @@ import msgspec
 import pytest
 import trio
 
-from supervisor import procfs
 from supervisor.clock import boot_id, now
 from supervisor.executors import leftovers
 from supervisor.executors.leftovers import Leftovers, Sweep
 from supervisor.lifecycle import advance
 from supervisor.model import SYSTEM, Entry, ProcessRef, Run, Started
+from supervisor.processes import procfs
 from supervisor.testing import a_run, program, wait_until
 
 INSTANCE = f"test-{os.getpid()}"
@@ -240,8 +240,8 @@ async def test_our_own_children_are_not_left_over() -> None:
 
 SERVER = f"""
 import os, sys, trio
-sys.path.insert(0, {str(Path(procfs.__file__).parent.parent)!r})
-from supervisor import procfs
+sys.path.insert(0, {str(Path(procfs.__file__).parents[2])!r})
+from supervisor.processes import procfs
 from supervisor.clock import boot_id, now
 from supervisor.executors import leftovers
 from supervisor.executors.leftovers import Sweep

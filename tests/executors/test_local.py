@@ -14,9 +14,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from supervisor import procfs
 from supervisor.executors.local import LocalExecutor
-from supervisor.launcher import Launcher
 from supervisor.model import (
     Exited,
     NotStarted,
@@ -29,6 +27,8 @@ from supervisor.model import (
     StopRequest,
     Stream,
 )
+from supervisor.processes import procfs
+from supervisor.processes.launcher import Launcher
 from supervisor.testing import TESTER, a_run, noise, open_console, wait_until
 from supervisor.testing.rig import ConsoleRig
 

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 import trio
 
-from supervisor.access import full_claims
+from supervisor.access.claims import full_claims
 from supervisor.model import Actor
 from supervisor.wire import TokenRequest
 from tests.npm.cuttable import Proxy, open_proxy
 from tests.npm.node import Client, Happening, client, output
 from tests.web.served import TOKEN, Site, running_site, until
-from web import conversation, engineio
+from web.socketio import engineio
+from web.streams import conversation
 
 pytestmark = pytest.mark.npm
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from supervisor.config import read_settings
+from supervisor.config.settings import read_settings
 from tests.npm.node import HERE, WAIT_S
 from tests.web.served import TOKEN, running_site
 from tools.base import ROOT
-from web.engineio import MAX_PAYLOAD_BYTES, PING_INTERVAL_S, PING_TIMEOUT_S
+from web.socketio.engineio import MAX_PAYLOAD_BYTES, PING_INTERVAL_S, PING_TIMEOUT_S
 
 pytestmark = pytest.mark.npm
 

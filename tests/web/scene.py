@@ -15,13 +15,13 @@ import trio.testing
 from supervisor import clock
 from supervisor.frames import DataFrame, FrameDecoder
 from supervisor.live import LiveRun
+from supervisor.log.logwriter import LogWriter
 from supervisor.logview import LogView
-from supervisor.logwriter import LogWriter
 from supervisor.model import SYSTEM, Dispatched, Entry, Event, Exited, Started, Stream, Succeeded
 from supervisor.testing import a_run, program
 from supervisor.wire import EventView, LogInfo, RunView, show_run
-from web.forms import BinaryForm, JsonForm
-from web.viewer import Viewer, Wish
+from web.streams.forms import BinaryForm, JsonForm
+from web.streams.viewer import Viewer, Wish
 
 Write = tuple[Stream, bytes]
 Said = dict[str, Any]

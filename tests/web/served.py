@@ -11,27 +11,27 @@ import httpx
 import trio
 from quart_trio import QuartTrio
 
-from supervisor.authtable import AuthSettings
-from supervisor.bind import Bind
-from supervisor.config import WebSettings, load, read_settings
+from supervisor.access.tokenkey import open_token_key
+from supervisor.access.tokens import Tokens, open_tokens
+from supervisor.config.authtable import AuthSettings
+from supervisor.config.bind import Bind
+from supervisor.config.settings import WebSettings, load, read_settings
 from supervisor.errors import RunEnded
 from supervisor.executors.local import LocalExecutor
 from supervisor.journal import open_journal
-from supervisor.launcher import Launcher
 from supervisor.model import SYSTEM, RunQuery, Status
+from supervisor.processes.launcher import Launcher
 from supervisor.queue import Limits
 from supervisor.service import Jobs, Supervisor, open_supervisor
 from supervisor.statedir import open_state_dir
-from supervisor.tokenkey import open_token_key
-from supervisor.tokens import Tokens, open_tokens
 from supervisor.wire import CancelRequest
 from web.app import create_app
-from web.auth import Auth, make_auth
-from web.bearer import open_bearer
-from web.fence import serve_web
-from web.jwks import Pace
-from web.keys import Key
-from web.listen import open_tcp, open_unix
+from web.auth.auth import Auth, make_auth
+from web.auth.bearer import open_bearer
+from web.auth.jwks import Pace
+from web.auth.keys import Key
+from web.fence.fence import serve_web
+from web.fence.listen import open_tcp, open_unix
 
 TOKEN = "t" * 32
 NO_KEYS = AuthSettings()

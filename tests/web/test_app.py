@@ -8,13 +8,13 @@ import httpx
 import pytest
 import trio
 
-from supervisor.access import Claims, Scope
-from supervisor.config import WebLimits
+from supervisor.access.claims import Claims, Scope
+from supervisor.config.settings import WebLimits
 from supervisor.model import Actor
 from tests.web.served import TOKEN, OpenSite, Site
-from web.api import ROUTES
-from web.auth import Auth
-from web.route import Route
+from web.api.endpoints import ROUTES
+from web.api.route import Route
+from web.auth.auth import Auth
 
 GUARDED = [route for route in ROUTES if route.scopes]
 OPEN = [route for route in ROUTES if not route.scopes]

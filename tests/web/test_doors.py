@@ -19,14 +19,14 @@ import trio
 import trio_websocket
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection
 
-from supervisor.access import full_claims
-from supervisor.authtable import AuthSettings
+from supervisor.access.claims import full_claims
+from supervisor.config.authtable import AuthSettings
 from supervisor.model import Actor
 from supervisor.wire import TokenRequest
+from tests.web.auth.test_jwks import provider
 from tests.web.keyring import jwk, key_file, key_set, sign
 from tests.web.served import OpenSite, Site
-from tests.web.test_jwks import provider
-from web.keys import read_key
+from web.auth.keys import read_key
 
 ADMIN = full_claims(Actor("user", "admin"))
 

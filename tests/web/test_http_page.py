@@ -15,10 +15,10 @@ import trio
 from supervisor import errors
 from tests.web.served import OpenSite
 from tools.base import ROOT
-from web.api import ROUTES
-from web.api_log import OFFSET_HEADER, OLDEST_HEADER, SIZE_HEADER
-from web.auth import make_auth
-from web.openapi import with_document
+from web.api.endpoints import ROUTES
+from web.api.log import OFFSET_HEADER, OLDEST_HEADER, SIZE_HEADER
+from web.api.openapi import with_document
+from web.auth.auth import make_auth
 from web.problems import HTTP_CODES, STATUS, status_of_kind
 
 PAGE = (ROOT / "docs" / "http.md").read_text(encoding="utf-8")

@@ -1,0 +1,199 @@
+"""What the commands of the command line have in common: server, JSON, and what to run."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import click
+
+from supervisor.client.address import Address, socket_address, url_address
+from supervisor.client.api import Client, RunFilter
+from supervisor.errors import BadValue, ConfigError, RunwireError
+from supervisor.wire import StopWish, SubmitRequest
+
+P = ParamSpec("P")
+R = TypeVar("R")
+# An id of ours makes it safe to send the request again when the connection breaks.
+_ID_BYTES = 6
+_COMPLETION_S = 2.0
+_COMMAND_AFTER_DASHES = "runwire.command"
+
+
+def server_options(command: Callable[Concatenate[Address, P], R]) -> Callable[P, R]:
+    """Adds --url, --socket and --token, and gives the command the Address they name."""
+
+    @click.option("--url", metavar="URL", help="The server's URL.  [env: RUNWIRE_URL]")
+    @click.option("--socket", metavar="PATH", help="The server's socket.  [env: RUNWIRE_SOCKET]")
+    @click.option("--token", metavar="TOKEN", help="The token to show.  [env: RUNWIRE_TOKEN]")
+    @functools.wraps(command)
+    def with_server(*args: Any, **options: Any) -> R:
+        url, socket, token = (options.pop(name) for name in ("url", "socket", "token"))
+        return command(find_server(url, socket, token), *args, **options)
+
+    return with_server
+
+
+def json_option(command: Callable[P, R]) -> Callable[P, R]:
+    """Adds --json as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the server's JSON.")(command)
+
+
+def find_server(url: str | None, socket: str | None, token: str | None) -> Address:
+    """The server that the flags, the environment, ./jobs.toml or the defaults name, in this order.
+
+    Raises UsageError if two are named at once, BadValue for a URL or token that cannot be one.
+    """
+    if url is None and socket is None:
+        url = os.environ.get("RUNWIRE_URL") or None
+        socket = os.environ.get("RUNWIRE_SOCKET") or None
+    if url is not None and socket is not None:
+        raise click.UsageError("Name the server by its URL or by its socket, not by both.")
+    token = token or os.environ.get("RUNWIRE_TOKEN") or None
+    if url is not None:
+        return url_address(url, token=token)
+    return socket_address(socket or default_socket(), token=token)
+
+
+def default_socket() -> str:
+    """Where `runwire serve`, started in this directory, would make its socket."""
+    from supervisor.config.settings import SOCKET_NAME, default_state_dir, load  # noqa: PLC0415 - seldom
+
+    here = Path("jobs.toml")
+    if here.exists():
+        try:
+            return str(load(here).web.socket)
+        except ConfigError:
+            pass  # a mistake in the file is for `check` and `serve` to tell
+    return str(default_state_dir() / SOCKET_NAME)
+
+
+class CommandAfterDashes(click.Command):
+    """A command that keeps what follows `--` apart: `run JOB` is not `run -- JOB`."""
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        """What stands behind the name in the usage line."""
+        del ctx
+        return ["[OPTIONS]", "JOB | -- COMMAND..."]
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parses what stands before the dashes."""
+        if "--" in args:
+            dashes = args.index("--")
+            ctx.meta[_COMMAND_AFTER_DASHES] = tuple(args[dashes + 1 :])
+            args = args[:dashes]
+        return super().parse_args(ctx, args)
+
+
+def complete_job(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """The jobs whose names begin so, for the shell; none if the server cannot be asked."""
+    return _completed(lambda client: [job.name for job in client.jobs().value.jobs], ctx, begun)
+
+
+def complete_run(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+    """The newest runs whose ids begin so, for the shell."""
+    return _completed(
+        lambda client: [run.id for run in client.runs(RunFilter()).value.runs], ctx, begun
+    )
+
+
+def _completed(names: Callable[[Client], list[str]], ctx: click.Context, begun: str) -> list[str]:
+    given = (ctx.params.get(name) for name in ("url", "socket", "token"))
+    try:
+        client = Client(find_server(*given), timeout_s=_COMPLETION_S)
+        return [name for name in names(client) if name.startswith(begun)]
+    except (RunwireError, click.UsageError):
+        return []
+
+
+run_argument = click.argument("run_id", metavar="RUN", shell_complete=complete_run)
+
+_RUN_OPTIONS = (
+    click.argument("job", required=False, shell_complete=complete_job),
+    click.option(
+        "-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A job's parameter."
+    ),
+    click.option("--shell", metavar="LINE", help="Run this line by /bin/sh instead of a job."),
+    click.option("--cwd", metavar="DIR", help="Where a command runs.  [default: here]"),
+    click.option(
+        "-e", "--env", multiple=True, metavar="NAME[=VALUE]", help="A command's environment."
+    ),
+    click.option("--id", "run_id", metavar="ID", help="The run's id: asking twice runs once."),
+    click.option("--timeout", metavar="DURATION", help="Stop it after this long, such as 10m."),
+    click.option("--signal", metavar="NAME", help="What stops it.  [default: TERM]"),
+    click.option("--grace", metavar="DURATION", help="From that signal to KILL.  [default: 10s]"),
+    click.option("--priority", type=int, help="Higher runs first."),
+    click.option("--tag", "tags", multiple=True, metavar="TAG", help="To find it by."),
+)
+
+
+def run_options(command: Callable[..., R]) -> Callable[..., R]:
+    """Adds everything that says what to run, and gives the command the SubmitRequest it makes."""
+
+    @functools.wraps(command)
+    def with_request(address: Address, **options: Any) -> R:
+        names = ("params", "env", "run_id", "signal", "grace", "tags", "job", "shell", "cwd")
+        asked = {name: options.pop(name) for name in names}
+        stop = StopWish(asked["signal"], asked["grace"])
+        request = SubmitRequest(
+            id=asked["run_id"] or os.urandom(_ID_BYTES).hex(),
+            job=asked["job"],
+            params=_assignments(asked["params"], "-p"),
+            command=_command(asked["job"], asked["shell"]),
+            shell=asked["shell"],
+            cwd=_cwd(address, asked["cwd"], asked["job"]),
+            env=_environment(asked["env"]),
+            timeout=options.pop("timeout"),
+            stop=stop if stop != StopWish() else None,
+            priority=options.pop("priority"),
+            tags=asked["tags"],
+        )
+        return command(address, request, **options)
+
+    for option in reversed(_RUN_OPTIONS):
+        with_request = option(with_request)
+    return with_request
+
+
+def _command(job: str | None, shell: str | None) -> tuple[str, ...] | None:
+    """The words after `--`. Raises UsageError unless exactly one of the three ways is used."""
+    command: tuple[str, ...] | None = click.get_current_context().meta.get(_COMMAND_AFTER_DASHES)
+    if command == ():
+        raise click.UsageError("There is no command after --.")
+    if sum(way is not None for way in (job, shell, command)) != 1:
+        raise click.UsageError("Name a job, or give a command after --, or a line with --shell.")
+    if command is not None and not all(_is_text(word) for word in command):
+        raise BadValue("a command must be UTF-8 text", field="command")
+    return command
+
+
+def _cwd(address: Address, given: str | None, job: str | None) -> str | None:
+    """Where a command runs: on this machine, here."""
+    if job is not None or address.socket is None:
+        return given
+    return os.path.abspath(given or ".")  # noqa: PTH100  (a Path would lose what "." means)
+
+
+def _assignments(given: tuple[str, ...], option: str) -> dict[str, Any]:
+    pairs = [text.partition("=") for text in given]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise click.UsageError(f"{option} takes NAME=VALUE.")
+    return {name: value for name, _, value in pairs}
+
+
+def _environment(given: tuple[str, ...]) -> dict[str, str]:
+    """A name alone takes its value from this environment, or nothing if it has none there."""
+    whole = [
+        text if "=" in text else f"{text}={os.environ[text]}"
+        for text in given
+        if "=" in text or text in os.environ
+    ]
+    return _assignments(tuple(whole), "-e")
+
+
+def _is_text(word: str) -> bool:
+    """False for what the system passed us although it is no UTF-8."""
+    return word.isascii() or word.encode(errors="replace").decode() == word

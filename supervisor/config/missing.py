@@ -1,0 +1,33 @@
+"""What jobs need and this machine does not have. Asked by `runwire check`, never by the server.
+
+It looks at the file system, which may hang where a mount does, so nothing depends on the answer:
+a run whose program or directory is missing fails by itself and says so.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from supervisor.jobs.placeholders import placeholders
+from supervisor.model import Job
+
+
+def missing_here(jobs: Iterable[Job]) -> tuple[str, ...]:
+    """A line for each directory and program of `jobs` that is not there, in their order."""
+    return tuple(line for job in jobs for line in _missing(job))
+
+
+def _missing(job: Job) -> list[str]:
+    if not Path(job.cwd).is_dir():
+        return [f"job {job.name}: key cwd: there is no directory {job.cwd} here"]
+    program = job.command[0] if job.command else "/bin/sh"
+    if job.params and placeholders(program):
+        return []
+    path = job.env.get("PATH", os.environ.get("PATH", os.defpath))
+    wanted = os.path.join(job.cwd, program) if "/" in program else program  # noqa: PTH118 - "./x"
+    if shutil.which(wanted, path=path) is None:
+        return [f"job {job.name}: key command: there is no program {program} here"]
+    return []

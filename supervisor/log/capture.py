@@ -1,0 +1,53 @@
+"""Carries a run's output from a pipe into its log, and sees that it gets to the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import trio
+
+from supervisor.errors import StorageUnavailable
+from supervisor.log.logwriter import LogWriter
+from supervisor.model import Stream
+
+RETRY_S = 1.0
+
+
+async def capture(fd: int, log: LogWriter, stream: Stream) -> None:
+    """Move everything that comes out of `fd` into `log` until its end. Does not close `fd`.
+
+    While the log cannot be written (disk full, I/O error), `fd` is not read, so its writer waits
+    as soon as the pipe is full; `log.trouble` says why, and it goes on by itself. One turn moves
+    at most MAX_SPLICE bytes, so that a flood does not hold up anyone else.
+    """
+    retry = False
+    while True:
+        if retry:
+            await trio.sleep(RETRY_S)
+        else:
+            await trio.lowlevel.wait_readable(fd)
+        try:
+            moved = log.splice(fd, stream)
+        except BlockingIOError:
+            retry = False
+            continue
+        except StorageUnavailable:
+            retry = True
+            continue
+        if not moved:
+            return
+        retry = log.holds(stream)
+
+
+async def keep_synced(logs: Collection[LogWriter], every_s: float) -> None:
+    """Every `every_s` seconds, put on disk what was written to any of `logs`. Never returns.
+
+    `logs` is looked at anew each time. What fails is tried again, and `log.trouble` tells of it.
+    """
+    while True:
+        await trio.sleep(every_s)
+        for log in [log for log in logs if log.dirty]:
+            try:
+                await trio.to_thread.run_sync(log.sync, abandon_on_cancel=True)
+            except StorageUnavailable:
+                continue

@@ -1,0 +1,300 @@
+"""The writing side of a run's log: bytes go from the pipe to the file, the index first.
+
+Nothing here waits: calls take as long as the page cache does. Only `LogWriter.sync` may take long
+and belongs in a worker thread.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import threading
+import time
+from pathlib import Path
+
+from supervisor.errors import StorageUnavailable
+from supervisor.log import logindex
+from supervisor.log.logfile import index_path, log_path
+from supervisor.log.logindex import Header, Record
+from supervisor.model import Stream
+from supervisor.pulse import Pulse
+
+KIB = 1024
+
+MAX_SPLICE = 256 * KIB
+MAX_COPY = 128 * KIB
+
+_STORAGE_ERRNOS = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EIO,
+        errno.EROFS,
+        errno.EFBIG,
+        errno.ENOMEM,
+        errno.ESTALE,
+        errno.ENXIO,
+        errno.ETIMEDOUT,
+    }
+)
+
+
+class LogWriter:
+    """The one writer of a live run's log.
+
+    `size` is the offset one past the last byte, `oldest` the first one kept; `grew` fires after
+    every change. Not for more than one thread, except `sync`.
+    """
+
+    def __init__(self, directory: Path, run_id: str, fds: tuple[int, int]) -> None:
+        """Use `create` or `reopen`. `fds` are the open log and index."""
+        self.run_id = run_id
+        self.size = 0
+        self.oldest = 0
+        self.grew = Pulse()
+        self._directory = directory
+        self._log_fd, self._index_fd = fds
+        self._last: Record | None = None
+        self._count = 0
+        self._synced = 0
+        self._held: dict[Stream, bytes] = {}
+        self._write_trouble: str | None = None
+        self._sync_trouble: str | None = None
+        self._sync_lock = threading.Lock()
+        self._directory_synced = False
+        self._closed = False
+
+    @classmethod
+    def create(cls, directory: Path, run_id: str) -> LogWriter:
+        """Begin a run's log. One that is already there is gone on with, never cut.
+
+        Raises StorageUnavailable.
+        """
+        log = cls(directory, run_id, _open_files(directory, run_id))
+        try:
+            log._take_up()
+        except BaseException:
+            log.close()
+            raise
+        return log
+
+    @classmethod
+    def reopen(cls, directory: Path, run_id: str) -> LogWriter:
+        """Go on with a log whose writer is gone, at its end; what a crash tore is put right.
+
+        Raises StorageUnavailable, and StateDirError for an index of a newer version.
+        """
+        return cls.create(directory, run_id)
+
+    @property
+    def dirty(self) -> bool:
+        """True if there are bytes of which it is not sure that they are on disk."""
+        return self.size != self._synced
+
+    @property
+    def trouble(self) -> str | None:
+        """Why bytes cannot be stored right now, in one line; None if they can."""
+        return self._write_trouble or self._sync_trouble
+
+    def splice(self, fd: int, stream: Stream) -> int:
+        """Move what `fd` has, up to MAX_SPLICE, to the end of the log; 0 means end of file.
+
+        A pipe's bytes do not pass through this process. Raises BlockingIOError if there is
+        nothing now, and StorageUnavailable if it cannot be stored: then nothing is lost, and the
+        same call can be made again later.
+        """
+        if stream in self._held:
+            return self._copy(fd, stream)
+        try:
+            self._mark(stream, _now_us())
+            moved = os.splice(
+                fd, self._log_fd, MAX_SPLICE, offset_dst=self.size, flags=os.SPLICE_F_NONBLOCK
+            )
+        except BlockingIOError:
+            raise
+        except OSError as exc:
+            if exc.errno == errno.EINVAL:
+                return self._copy(fd, stream)
+            self._refuse(exc)
+            raise
+        self._grow(moved)
+        return moved
+
+    def append(self, data: bytes, stream: Stream, *, time_us: int | None = None) -> int:
+        """Write `data`, or as much of it as there is room for; returns how many bytes.
+
+        `time_us` is when it was written, in µs (UTC), if not now. Raises StorageUnavailable if
+        nothing at all could be written.
+        """
+        try:
+            self._mark(stream, _now_us() if time_us is None else time_us)
+            written = os.pwrite(self._log_fd, data, self.size)
+        except OSError as exc:
+            self._refuse(exc)
+            raise
+        self._grow(written)
+        return written
+
+    def holds(self, stream: Stream) -> bool:
+        """True if bytes of `stream` were read but not yet stored, so `splice` has work to do.
+
+        Only happens where the source cannot be spliced (a terminal) and the disk is full.
+        """
+        return stream in self._held
+
+    def sync(self) -> None:
+        """Return when all bytes so far are on disk. Blocks: for a worker thread.
+
+        Raises StorageUnavailable.
+        """
+        with self._sync_lock:
+            if self.dirty and not self._closed:
+                self._sync()
+        if self._closed:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the files. A `sync` under way in another thread is not waited for."""
+        self._closed = True
+        if not self._sync_lock.acquire(blocking=False):
+            return
+        try:
+            for fd in (self._log_fd, self._index_fd):
+                if fd >= 0:
+                    os.close(fd)
+            self._log_fd = self._index_fd = -1
+        finally:
+            self._sync_lock.release()
+
+    def _take_up(self) -> None:
+        try:
+            found = os.fstat(self._log_fd)
+            self.size = found.st_size
+            index_size = os.fstat(self._index_fd).st_size
+            if index_size < logindex.HEADER_SIZE:
+                _write_whole(self._index_fd, logindex.pack_header(Header()), 0)
+            else:
+                self._take_up_index()
+            if self.size and not self._count:
+                self._write_record(Record(0, Stream.STDOUT, found.st_mtime_ns // 1000), 0)
+        except OSError as exc:
+            self._refuse(exc)
+            raise
+
+    def _take_up_index(self) -> None:
+        """Count the sound records and cut off the rest."""
+        header = logindex.parse_header(os.pread(self._index_fd, logindex.HEADER_SIZE, 0))
+        if header == Header():
+            _write_whole(self._index_fd, logindex.pack_header(header), 0)
+        self.oldest = header.floor
+        self._count = header.first
+        while raw := os.pread(self._index_fd, 64 * KIB, logindex.position(self._count)):
+            records = logindex.parse_records(raw)
+            good = logindex.sound_prefix(self._last, records, self.size)
+            if good:
+                self._last = records[good - 1]
+            self._count += good
+            if good * logindex.RECORD_SIZE < len(raw):
+                break
+        os.ftruncate(self._index_fd, logindex.position(self._count))
+
+    def _mark(self, stream: Stream, time_us: int) -> None:
+        """See to it that the index says whose the next byte will be."""
+        new = Record(self.size, stream, max(1, time_us))
+        number = logindex.slot(self._last, self._count, new)
+        if number is not None:
+            self._write_record(new, number)
+
+    def _write_record(self, record: Record, number: int) -> None:
+        _write_whole(self._index_fd, logindex.pack_record(record), logindex.position(number))
+        self._last = record
+        self._count = number + 1
+
+    def _copy(self, fd: int, stream: Stream) -> int:
+        """Read and write, where splice(2) cannot; what finds no room is held."""
+        data = self._held.pop(stream, b"") or _read_ready(fd)
+        if not data:
+            return 0
+        written = 0
+        try:
+            written = self.append(data, stream)
+        finally:
+            if written < len(data):
+                self._held[stream] = data[written:]
+        return written
+
+    def _grow(self, count: int) -> None:
+        if count:  # the end of another stream says nothing about the disk
+            self._write_trouble = None
+            self.size += count
+            self.grew.fire()
+
+    def _refuse(self, exc: OSError) -> None:
+        """Raise our error if storage is at fault; anything else is a bug and stays what it is."""
+        if exc.errno in _STORAGE_ERRNOS:
+            self._write_trouble = f"the log of run {self.run_id} cannot be written: {exc.strerror}"
+            raise StorageUnavailable(self._write_trouble) from exc
+
+    def _sync(self) -> None:
+        size = self.size
+        try:
+            os.fdatasync(self._index_fd)
+            os.fdatasync(self._log_fd)
+            if not self._directory_synced:
+                _sync_directory(self._directory)
+                self._directory_synced = True
+        except OSError as exc:
+            self._sync_trouble = f"the log of run {self.run_id} cannot be synced: {exc.strerror}"
+            raise StorageUnavailable(self._sync_trouble) from exc
+        self._synced = size
+        self._sync_trouble = None
+
+
+def _open_files(directory: Path, run_id: str) -> tuple[int, int]:
+    """The log and the index, made if they are not there. No O_APPEND: splice(2) refuses it."""
+    flags = os.O_RDWR | os.O_CREAT
+    try:
+        log_fd = os.open(log_path(directory, run_id), flags, 0o600)
+        try:
+            return log_fd, os.open(index_path(directory, run_id), flags, 0o600)
+        except BaseException:
+            os.close(log_fd)
+            raise
+    except OSError as exc:
+        raise StorageUnavailable(
+            f"the log of run {run_id} cannot be opened: {exc.strerror}"
+        ) from exc
+
+
+def _write_whole(fd: int, data: bytes, offset: int) -> None:
+    if os.pwrite(fd, data, offset) < len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _read_ready(fd: int) -> bytes:
+    """What `fd` has now, whether or not it is set non-blocking; empty at its end."""
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    if not poller.poll(0):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    try:
+        return os.read(fd, MAX_COPY)
+    except ConnectionResetError:
+        return b""
+    except OSError as exc:
+        if exc.errno == errno.EIO:  # how a terminal says that its other end is closed: pty(7)
+            return b""
+        raise
+
+
+def _sync_directory(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

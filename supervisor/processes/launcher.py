@@ -1,0 +1,310 @@
+"""Creates processes that wait at a gate, through the launcher process.
+
+`Launcher.launch` gives a `GatedProcess`: it exists, has its own session and a pid that can be
+recorded, and runs nothing until `open_gate`. If the server dies first, the gate closes with it and
+the process exits: "dispatched but never started" is then certain, not a guess.
+"""
+
+from __future__ import annotations
+
+import array
+import errno
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from supervisor.errors import LaunchError
+from supervisor.model import ProcessRef, Usage
+from supervisor.processes import launcher_child, procfs
+from supervisor.processes.tree import Leader
+
+_BETTER_WORDS = {
+    errno.E2BIG: "its arguments and environment are larger than the system allows (E2BIG)",
+    errno.ENOEXEC: 'it is not a program, and no "#!" line names one (ENOEXEC)',
+}
+_GONE = frozenset({errno.EPIPE, errno.ECONNRESET})
+PATIENCE_S = 10.0
+"""A launcher that has not answered by then is taken for dead. It usually takes a millisecond."""
+
+
+class LaunchRequest(Struct, frozen=True, kw_only=True):
+    """What to execute. `env` is the whole environment, nothing is inherited."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: str
+
+
+class StartFailure(Struct, frozen=True):
+    """Why nothing was executed, as the new process reports it. `errno` is 0 for a bug."""
+
+    stage: str
+    errno: int
+    detail: str = ""
+
+
+class GatedProcess(Leader):
+    """The first process of a run: it waits at its gate, runs, ends, and is reaped here."""
+
+    def __init__(self, ref: ProcessRef, pidfd: int, gate: int, report: int) -> None:
+        """Takes over the three descriptors."""
+        super().__init__(ref, pidfd)
+        self._pidfd = pidfd
+        self._gate = gate
+        self._report = report
+        self._reported = b""
+        self._reaped = False
+
+    def open_gate(self) -> None:
+        """Let it run. Call once, after its start is on disk."""
+        with suppress(BrokenPipeError):  # Somebody killed it as it waited; its end will tell.
+            os.write(self._gate, b"g")
+        self.close_gate()
+
+    def close_gate(self) -> None:
+        """Send it home if it still waits; it then exits without having run anything."""
+        if self._gate >= 0:
+            os.close(self._gate)
+            self._gate = -1
+
+    async def wait_exited(self) -> None:
+        """Return once it has exited. It stays a zombie, so its pid cannot be reused yet."""
+        while not self.exited:
+            await trio.lowlevel.wait_readable(self._pidfd)
+
+    @property
+    def exited(self) -> bool:
+        """Whether it has ended (waitid(2) with WNOWAIT)."""
+        if self._reaped:
+            return True
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PIDFD, self._pidfd, options) is not None
+
+    def peek_status(self) -> int:
+        """Its exit code, or minus the signal, without reaping. Only after it exited."""
+        result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOWAIT)
+        assert result is not None  # noqa: S101 - no WNOHANG
+        return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+
+    @property
+    def reaped(self) -> bool:
+        """Whether `reap` has been called."""
+        return self._reaped
+
+    def reap(self) -> tuple[int, Usage]:
+        """Its exit code, or minus the signal, and its CPU use (wait4(2)). Only after it exited."""
+        _pid, status, rusage = os.wait4(self.ref.pid, 0)
+        self._reaped = True
+        usage = Usage(user_s=rusage.ru_utime, system_s=rusage.ru_stime)
+        return os.waitstatus_to_exitcode(status), usage
+
+    def read_report(self) -> None:
+        """Take what it reported, and give the descriptor back. Only after it exited."""
+        if self._report >= 0:
+            self._reported = os.read(self._report, launcher_child.REPORT_LIMIT)
+            os.close(self._report)
+            self._report = -1
+
+    def start_failure(self, request: LaunchRequest) -> str | None:
+        """Why the program could not be executed, in words; None if it was. Only after it exited."""
+        self.read_report()
+        if not self._reported:
+            return None
+        return _describe_failure(msgspec.json.decode(self._reported, type=StartFailure), request)
+
+    def __enter__(self) -> Self:
+        """Close with `with`."""
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _exc: BaseException | None,
+        _tb: TracebackType | None,
+    ) -> None:
+        """Close the descriptors. A process still at its gate exits."""
+        self.close_gate()
+        if self._report >= 0:
+            os.close(self._report)
+        os.close(self._pidfd)
+
+
+def _describe_failure(failure: StartFailure, request: LaunchRequest) -> str:
+    code, program = failure.errno, request.argv[0]
+    if not code:
+        return f"cannot start: {failure.detail}"
+    why = _BETTER_WORDS.get(code, f"{os.strerror(code)} ({errno.errorcode.get(code, code)})")
+    if failure.stage == "cwd":
+        return f'cannot enter the working directory "{request.cwd}": {why}'
+    if failure.stage == "interpreter":
+        what = f'the interpreter "{failure.detail}"' if failure.detail else "the loader"
+        return f'cannot execute "{program}": {what} that it needs is missing (ENOENT)'
+    if code == errno.ENOENT and "/" not in program:
+        return f'cannot find the program "{program}" in PATH {request.env.get("PATH", os.defpath)}'
+    return f'cannot execute "{program}": {why}'
+
+
+class _LauncherGone(Exception):
+    """The launcher process ended, or does not answer."""
+
+
+class Launcher:
+    """Owns the launcher process; starts it again if it dies. `close` ends it."""
+
+    def __init__(self, *, open_files: int | None = None) -> None:
+        """Starts nothing yet. `open_files` is the soft RLIMIT_NOFILE of what it will start."""
+        self._open_files = open_files
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: trio.socket.SocketType | None = None
+        self._turn = trio.Lock()
+
+    async def launch(self, request: LaunchRequest, stdio: tuple[int, int, int]) -> GatedProcess:
+        """A new process for `request`, waiting at its gate, with `stdio` as descriptors 0 to 2.
+
+        Raises LaunchError if there can be no process: no descriptors, no memory, no launcher.
+        """
+        body = _encode(request)
+        try:
+            try:
+                return await self._launch(body, stdio)
+            except _LauncherGone:
+                # Its own end is no reason for the run to fail. What it may have made on the way
+                # waits at a gate that has closed: each attempt has a gate of its own.
+                return await self._launch(body, stdio)
+        except _LauncherGone as exc:
+            raise LaunchError(f"the launcher process is gone: {exc}") from exc
+        except OSError as exc:
+            raise LaunchError(f"cannot create a process: {exc.strerror}") from exc
+
+    async def _launch(self, body: bytes, stdio: tuple[int, int, int]) -> GatedProcess:
+        with ExitStack() as theirs, ExitStack() as ours:
+            gate_read, gate = _pipe(theirs, ours)
+            report, report_write = _pipe(ours, theirs)
+            # Whoever asks must get its answer, or the next one would read it: no cancel between.
+            with trio.CancelScope(shield=True):
+                pid = await self._ask(body, (*stdio, gate_read, report_write))
+            try:
+                child = _take_charge(pid, gate, report)
+            except OSError:
+                ours.close()
+                os.waitpid(pid, 0)  # noqa: ASYNC222 - its gate has closed: it exits at once
+                raise
+            ours.pop_all()
+            return child
+
+    async def _ask(self, body: bytes, fds: tuple[int, ...]) -> int:
+        """The pid of the process made with `fds`. Raises OSError if there is none."""
+        async with self._turn:
+            channel = self._connect()
+            answer = b""
+            with trio.move_on_after(PATIENCE_S) as patience:
+                try:
+                    await _send(channel, body, fds)
+                    answer = await channel.recv(launcher_child.LENGTH.size)
+                except OSError as exc:
+                    if exc.errno not in _GONE:
+                        self.close()  # Half a request is in the channel.
+                        raise
+            if not answer:
+                self.close()
+                silent = f"it did not answer for {PATIENCE_S:g} s"
+                raise _LauncherGone(silent if patience.cancelled_caught else "it ended")
+        result: int = launcher_child.LENGTH.unpack(answer)[0]
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+        return result
+
+    def _connect(self) -> trio.socket.SocketType:
+        if self._channel is None:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            with theirs:
+                try:
+                    self._process = self._start(theirs.fileno())
+                except OSError:
+                    ours.close()
+                    raise
+            ours.setblocking(False)  # noqa: FBT003 - the standard library's form
+            self._channel = trio.socket.from_stdlib_socket(ours)
+        return self._channel
+
+    def _start(self, channel: int) -> subprocess.Popen[bytes]:
+        limit = "" if self._open_files is None else str(self._open_files)
+        program = str(Path(launcher_child.__file__))
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", "-E", program, str(channel), limit],
+            pass_fds=(channel,),
+            stdin=subprocess.DEVNULL,
+            # A Ctrl-C in the server's terminal is for the server alone.
+            start_new_session=True,
+            # What waits at a gate shows the launcher's environment. If this server is itself part
+            # of a run, it must not be taken for that run's.
+            env={name: text for name, text in os.environ.items() if name[:8] != "RUNWIRE_"},
+        )
+
+    def close(self) -> None:
+        """End the launcher process. Processes it made are not touched."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+def _encode(request: LaunchRequest) -> bytes:
+    """As `launcher_child` reads it: a character a byte, so no locale can change any of them."""
+    try:
+        return msgspec.json.encode(
+            {
+                "argv": [_as_bytes(part) for part in request.argv],
+                "env": {_as_bytes(name): _as_bytes(text) for name, text in request.env.items()},
+                "cwd": _as_bytes(request.cwd),
+            }
+        )
+    except UnicodeEncodeError as exc:
+        raise LaunchError(f"its command or environment cannot be encoded: {exc.reason}") from exc
+
+
+def _as_bytes(text: str) -> str:
+    return text if text.isascii() else os.fsencode(text).decode("latin-1")
+
+
+def _take_charge(pid: int, gate: int, report: int) -> GatedProcess:
+    """The child of ours that waits at `gate`. Raises OSError and takes nothing over."""
+    # It has not been reaped, so the pid is its own.
+    pidfd = os.pidfd_open(pid)
+    try:
+        return GatedProcess(procfs.identify(pid), pidfd, gate, report)
+    except OSError:
+        os.close(pidfd)
+        raise
+
+
+def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
+    """A pipe whose ends are closed by those who own them."""
+    read, write = os.pipe2(os.O_CLOEXEC)
+    reader.callback(os.close, read)
+    writer.callback(os.close, write)
+    return read, write
+
+
+async def _send(channel: trio.socket.SocketType, body: bytes, fds: Sequence[int]) -> None:
+    rights = array.array("i", fds).tobytes()
+    # Four bytes either fit or do not: a partial send cannot happen here.
+    await channel.sendmsg(
+        [launcher_child.LENGTH.pack(len(body))], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
+    )
+    view = memoryview(body)
+    while view:
+        view = view[await channel.send(view) :]

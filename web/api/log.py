@@ -1,0 +1,145 @@
+"""`GET /runs/{id}/log`: the exact bytes, from any offset, once or as they come."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncGenerator
+from http import HTTPStatus
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+from quart import Response
+from werkzeug.http import parse_etags
+
+from supervisor import frames
+from supervisor.errors import BadValue
+from supervisor.logview import LogView
+from supervisor.model import Run, Stream
+from supervisor.wire import RunView
+from web.api.call import Call, no_body
+from web.api.logbody import LogBody, LogCursor, Wanted, framed_bytes, raw_bytes, start_offset
+from web.api.ranges import Kept, Span, span_from, span_of_range
+
+MAX_OFFSET = 2**63 - 1
+RAW_TYPE = "text/plain; charset=utf-8"
+
+OFFSET_HEADER = "Runwire-Log-Offset"
+OLDEST_HEADER = "Runwire-Log-Oldest"
+SIZE_HEADER = "Runwire-Log-Size"
+
+# Headers for every log: proxies are not to hold back what follows, caches have to ask again.
+_ALWAYS = {"Cache-Control": "private, no-cache", "X-Accel-Buffering": "no", "Vary": "Accept"}
+
+
+class LogQuery(Struct, frozen=True, forbid_unknown_fields=True):
+    """The query of `GET /runs/{id}/log`."""
+
+    start: Annotated[
+        Annotated[int, Meta(ge=-MAX_OFFSET, le=MAX_OFFSET)] | UnsetType,
+        Meta(
+            description="Offset of the first byte; negative: that many bytes before the end, from "
+            "the start of a line. The oldest kept byte if that one is gone.",
+        ),
+    ] = field(name="from", default=UNSET)
+    stream: Annotated[
+        Literal["stdout", "stderr"] | UnsetType, Meta(description="This stream's bytes alone.")
+    ] = UNSET
+    follow: Annotated[bool, Meta(description="Go on until the run has ended.")] = False
+    download: Annotated[bool, Meta(description="Have a browser save it as a file.")] = False
+
+    @property
+    def only(self) -> Stream | None:
+        """The stream that is wanted, None for all."""
+        return Stream[self.stream.upper()] if self.stream else None
+
+
+async def log(call: Call, run_id: str) -> Response:
+    """The run's log."""
+    query = call.query(LogQuery)
+    run = await call.run(run_id)
+    framed = frames.MEDIA_TYPE in call.request.accept_mimetypes.values()
+    with call.supervisor.open_log(run) as view:
+        complete = view.complete
+        kept = Kept(view.reader.oldest, view.reader.size)
+        tag = _etag(run, kept, query, framed=framed) if complete else None
+        if tag is not None and _known(call, tag):
+            return no_body(HTTPStatus.NOT_MODIFIED, {"ETag": f'"{tag}"', **_ALWAYS})
+        span = _span(call, query, view, kept, plain=not framed, tag=tag)
+    stop = None if query.follow and not complete else span.stop
+    wanted = Wanted(span.start, stop, query.only)
+    response = Response(
+        b""
+        if call.head
+        else _body(call, run, wanted, framed=framed, ends=complete or query.follow),
+        status=HTTPStatus.PARTIAL_CONTENT if span.partial else HTTPStatus.OK,
+        content_type=frames.MEDIA_TYPE if framed else RAW_TYPE,
+        headers=_headers(query, span, kept, tag) | _ALWAYS,
+    )
+    if query.download:
+        response.headers["Content-Disposition"] = f'attachment; filename="{run.id}.log"'
+    response.headers.pop("Content-Length", None)
+    if not framed and query.only is None and stop is not None:
+        response.headers["Content-Length"] = str(len(span))
+    return response
+
+
+def _span(
+    call: Call, query: LogQuery, view: LogView, kept: Kept, *, plain: bool, tag: str | None
+) -> Span:
+    """What to send. `Range` counts only where the bytes sent are those of the whole log."""
+    header = call.request.headers.get("Range")
+    if header is None or not plain or query.only is not None or query.follow:
+        return span_from(start_offset(view, query.start or 0), kept)
+    condition = call.request.headers.get("If-Range")
+    if condition is not None and condition.strip() != f'"{tag}"':
+        return span_from(start_offset(view, query.start or 0), kept)
+    if query.start is not UNSET:
+        raise BadValue("give either from or Range, not both", field="from")
+    return span_of_range(header, kept) or span_from(0, kept)
+
+
+def _body(call: Call, run: Run, wanted: Wanted, *, framed: bool, ends: bool) -> LogBody:
+    """The body; `ends` if it goes on to the run's end, so that an end frame is due."""
+
+    async def end(view: LogView) -> RunView:
+        await view.wait_ended()
+        return call.view(await call.supervisor.get(run.id))
+
+    check = call.auth.check_of(call.claims)
+
+    def render(view: LogView) -> AsyncGenerator[bytes, None]:
+        cursor = LogCursor(view, wanted, check)
+        if framed:
+            return framed_bytes(cursor, functools.partial(end, view) if ends else None)
+        return raw_bytes(cursor)
+
+    return LogBody(functools.partial(call.supervisor.open_log, run), render)
+
+
+def _headers(query: LogQuery, span: Span, kept: Kept, tag: str | None) -> dict[str, str]:
+    headers = {
+        OFFSET_HEADER: str(span.start),
+        OLDEST_HEADER: str(kept.oldest),
+        SIZE_HEADER: str(kept.size),
+    }
+    if query.only is None and not query.follow:
+        headers["Accept-Ranges"] = "bytes"
+    if tag is not None:
+        headers["ETag"] = f'"{tag}"'
+    if span.partial:
+        # While the run goes on, nobody knows how long its log will be.
+        total = kept.size if tag is not None else "*"
+        headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{total}"
+    return headers
+
+
+def _etag(run: Run, kept: Kept, query: LogQuery, *, framed: bool) -> str:
+    """Names what an ended run's log consists of. `seq` tells runs apart that had the same id."""
+    form = "frames" if framed else "raw"
+    return f"{run.seq}-{kept.oldest}-{kept.size}-{query.stream or 'all'}-{form}"
+
+
+def _known(call: Call, tag: str) -> bool:
+    """Whether the client has it already (RFC 9110 section 13.1.2)."""
+    header = call.request.headers.get("If-None-Match")
+    return header is not None and parse_etags(header).contains_weak(tag)

@@ -1,0 +1,41 @@
+"""The server itself: is it alive, is it ready, and where its pages are."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from msgspec import Struct
+from quart import Response
+
+from web.api.call import Call, answer, no_body
+
+
+class Health(Struct, frozen=True):
+    """`GET /healthz`: that there is an answer says it all."""
+
+    status: str = "ok"
+
+
+class Readiness(Struct, frozen=True):
+    """`GET /readyz`: whether runs can be taken in and carried out, and if not, what is in the way."""
+
+    ready: bool
+    problems: tuple[str, ...]
+
+
+async def health(call: Call) -> Response:
+    """The process is alive and its event loop turns."""
+    del call
+    return answer(Health())
+
+
+async def ready(call: Call) -> Response:
+    """200 if the server can do its work, 503 with the failing parts if not."""
+    problems = tuple(await call.supervisor.check_ready())
+    status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
+    return answer(Readiness(not problems, problems), status)
+
+
+async def to_pages(call: Call) -> Response:
+    """The way to the web pages."""
+    return no_body(HTTPStatus.FOUND, {"Location": call.link("/ui/")})

@@ -1,0 +1,110 @@
+"""How output becomes messages: as JSON text, or as frames of exact bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from supervisor import frames, messages
+from supervisor.log.logfile import Chunk, Gap, LogReader, Piece
+from supervisor.model import Stream
+from web.api.logbody import merged
+
+Message = str | bytes
+"""Text is JSON, bytes are frames of output."""
+
+
+class Form(Protocol):
+    """One viewer's way of being told; `begin` is called first, and again wherever they go."""
+
+    def begin(self, reader: LogReader, offset: int, streams: Sequence[Stream]) -> None:
+        """What follows is what `streams` wrote from `offset` on."""
+
+    def output(self, pieces: Sequence[Piece]) -> list[Message]:
+        """The messages for pieces that follow each other."""
+
+    def finish(self, offset: int) -> list[Message]:
+        """What is left to say when the log has ended at `offset`."""
+
+
+class BinaryForm:
+    """Exact bytes: whole frames, as many to a message as were read at once; gaps as JSON."""
+
+    def begin(self, reader: LogReader, offset: int, streams: Sequence[Stream]) -> None:
+        """Bytes mean the same wherever one begins."""
+
+    def output(self, pieces: Sequence[Piece]) -> list[Message]:
+        """See Form."""
+        result: list[Message] = []
+        together: list[bytes] = []
+        for piece in merged(pieces):
+            if isinstance(piece, Chunk):
+                together.append(
+                    frames.encode_data(piece.stream, piece.offset, piece.data, piece.time_us)
+                )
+                continue
+            if together:
+                result.append(b"".join(together))
+                together = []
+            result.append(_gap(piece))
+        if together:
+            result.append(b"".join(together))
+        return result
+
+    def finish(self, offset: int) -> list[Message]:
+        """All was said."""
+        del offset
+        return []
+
+
+class JsonForm:
+    """Text: a character split over chunks comes whole, in the message with its last byte."""
+
+    def __init__(self) -> None:
+        """`begin` has to be called first."""
+        self._decoders: dict[Stream, messages.TextDecoder] = {}
+        self._time_us = 0
+
+    def begin(self, reader: LogReader, offset: int, streams: Sequence[Stream]) -> None:
+        """See Form."""
+        self._decoders = {
+            stream: messages.TextDecoder(reader.last_bytes(stream, offset, messages.SEED_BYTES))
+            for stream in streams
+        }
+        self._time_us = _time_before(reader, offset)
+
+    def output(self, pieces: Sequence[Piece]) -> list[Message]:
+        """See Form."""
+        result: list[Message] = []
+        for piece in merged(pieces):
+            if isinstance(piece, Gap):
+                result += self.finish(piece.offset)
+                result.append(_gap(piece))
+                continue
+            self._time_us = piece.time_us
+            text = self._decoders[piece.stream].feed(piece.data)
+            result.append(_text(piece.stream, text, piece.offset, piece.next, piece.time_us))
+        return result
+
+    def finish(self, offset: int) -> list[Message]:
+        """A character that will never be complete is told as U+FFFD."""
+        rests = [(stream, decoder.finish()) for stream, decoder in self._decoders.items()]
+        return [
+            _text(stream, rest, offset, offset, self._time_us) for stream, rest in rests if rest
+        ]
+
+
+def _time_before(reader: LogReader, offset: int) -> int:
+    """When the byte before `offset` arrived, in µs; 0 if there is none."""
+    pieces = reader.read(offset - 1, 1) if offset > 0 else []
+    return next((piece.time_us for piece in pieces if isinstance(piece, Chunk)), 0)
+
+
+def _text(stream: Stream, text: str, offset: int, until: int, time_us: int) -> str:
+    return messages.output_message(
+        stream, text, offset=offset, until=until, time_us=time_us
+    ).decode()
+
+
+def _gap(gap: Gap) -> str:
+    return messages.gap_message(gap.offset, gap.next, gap.reason).decode()

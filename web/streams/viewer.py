@@ -1,0 +1,167 @@
+"""One viewer of one run: a cursor over the log, and what it is to be told next.
+
+Replay and live are the same loop: read at the cursor, tell, and at the end of the log wait to be
+woken and look again. A viewer is a few numbers and at most one batch of bytes, however far it has
+fallen behind. Who sends the messages, and over what, is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+
+import msgspec
+import trio
+from msgspec import Struct
+
+from supervisor import messages
+from supervisor.errors import RangeNotSatisfiable, Stalled
+from supervisor.log.logfile import Chunk
+from supervisor.logview import LogView
+from supervisor.model import Status, Stream
+from supervisor.pulse import Pulse
+from supervisor.units import KIB
+from supervisor.wire import EventView, RunView
+from web.api.logbody import LogCursor, Wanted, start_offset
+from web.streams.forms import Form, Message
+from web.streams.window import Window
+
+BATCH_BYTES = 128 * KIB
+"""As JSON that is six times as much at most, and so below the 1 MiB that many clients take."""
+STALL_S = 60.0
+"""How long a viewer with a window may acknowledge nothing while bytes wait for it."""
+
+
+class Wish(Struct, frozen=True):
+    """What a viewer wants: from which offset, which stream (None: both), how much at once.
+
+    `start` below zero counts from the log's end; `seq` is the last status it has seen, `window`
+    the bytes that may be unacknowledged.
+    """
+
+    start: int = 0
+    stream: Stream | None = None
+    window: int | None = None
+    seq: int = 0
+
+
+class Viewer:
+    """See the module. `ack` and `seek` may be called at any time while `messages` is iterated."""
+
+    def __init__(self, view: LogView, events: Sequence[EventView], wish: Wish, form: Form) -> None:
+        """`events` are all of the run's so far; for a live run the list grows by itself.
+
+        Raises RangeNotSatisfiable if the log does not reach as far as `wish.start`.
+        """
+        self._view = view
+        self._events = events
+        self._streams = tuple(Stream) if wish.stream is None else (wish.stream,)
+        self._cursor = LogCursor(view, Wanted(0, None, wish.stream))
+        self._window = Window(wish.window)
+        self._form = form
+        self._told = wish.seq
+        self._status = Status.QUEUED
+        self._next_event = 0
+        self._acknowledged = Pulse()
+        self._sought: int | None = None
+        self._waiting = trio.CancelScope()
+        self._go_to(wish.start)
+
+    def ack(self, offset: int) -> None:
+        """The viewer has dealt with everything before `offset`."""
+        self._window.acknowledge(offset)
+        self._acknowledged.fire()
+
+    def seek(self, offset: int) -> None:
+        """Go on at `offset`; below zero it counts from the log's end."""
+        self._sought = offset
+        self._acknowledged.fire()
+        self._waiting.cancel()
+
+    async def messages(
+        self, end: Callable[[], Awaitable[RunView]]
+    ) -> AsyncGenerator[Message, None]:
+        """Everything, in order, through the `end` message, for which `end` shows the run.
+
+        Raises Stalled if the viewer's window stays full for STALL_S, and RangeNotSatisfiable for
+        a seek beyond the log.
+        """
+        # From looking to waiting there is no await but the wait, so that no wake-up is missed.
+        while not self._done():
+            batch = self._due() or await self._advance()
+            for message in batch:
+                yield message
+            await trio.lowlevel.checkpoint()
+        for message in [*self._form.finish(self._cursor.at), *self._statuses(None)]:
+            yield message
+        run = await end()
+        yield messages.end_message(run.log.size, run).decode()
+
+    def _done(self) -> bool:
+        """Whether the run has ended and all of its log was told."""
+        ended = self._view.ended  # looked at first: what was written before it is seen then
+        return ended and self._sought is None and self._cursor.at >= self._view.reader.size
+
+    def _due(self) -> list[Message]:
+        """What is to be told before the log goes on."""
+        if self._sought is None:
+            return self._statuses(self._cursor.at)
+        wished, self._sought = self._sought, None
+        self._window.reset()
+        self._go_to(wished)
+        return [messages.seek_message(self._cursor.at).decode()]
+
+    async def _advance(self) -> list[Message]:
+        """What lies at the cursor; nothing if there was something to wait for first."""
+        size = self._view.reader.size
+        if self._cursor.at >= size:
+            with trio.CancelScope() as self._waiting:
+                await self._view.changed.wait()
+            return []
+        if self._window.room == 0:
+            await self._wait_for_room()
+            return []
+        return await self._read(size)
+
+    async def _read(self, size: int) -> list[Message]:
+        stop = size
+        if self._next_event < len(self._events):
+            # It is told at its place, unless a crash of the machine took that place away.
+            stop = min(stop, self._events[self._next_event].entry.log_offset)
+        room = self._window.room
+        limit = BATCH_BYTES if room is None else min(room, BATCH_BYTES)
+        pieces = await self._cursor.read(stop, limit)
+        for piece in pieces:
+            if isinstance(piece, Chunk):
+                self._window.sent(piece.next, len(piece.data))
+        return self._form.output(pieces)
+
+    async def _wait_for_room(self) -> None:
+        with trio.move_on_after(STALL_S):
+            while self._window.room == 0 and self._sought is None:
+                await self._acknowledged.wait()
+            return
+        raise Stalled(f"nothing was acknowledged for {STALL_S:g} seconds")
+
+    def _statuses(self, place: int | None) -> list[Message]:
+        """What happened to the run up to `place` (None: at all) and has not been told."""
+        due: list[Message] = []
+        while self._next_event < len(self._events):
+            event = self._events[self._next_event]
+            if place is not None and event.entry.log_offset > place:
+                break
+            self._next_event += 1
+            message = messages.status_message(event, self._status)
+            self._status = message.data
+            if event.run_seq > self._told:
+                due.append(msgspec.json.encode(message).decode())
+        return due
+
+    def _go_to(self, wished: int) -> None:
+        offset = start_offset(self._view, wished)
+        reader = self._view.reader
+        if offset > reader.size:
+            raise RangeNotSatisfiable(
+                f"the log ends at {reader.size}", oldest=reader.oldest, size=reader.size
+            )
+        self._cursor.at = offset
+        self._form.begin(reader, offset, self._streams)
