@@ -1,5 +1,6 @@
 """What is installed, from what, and that it gets along with its neighbours."""
 
+import ast
 import re
 import runpy
 import subprocess
@@ -7,6 +8,7 @@ import sys
 import tomllib
 import zipfile
 from email.parser import HeaderParser
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +71,7 @@ def test_wheel_says_what_it_needs_and_installs_the_command(wheel: zipfile.Path) 
     assert SpecifierSet(metadata["Requires-Python"]) == SpecifierSet(">=3.11,<3.14")
     declared = {str(Requirement(text)) for text in PYPROJECT["project"]["dependencies"]}
     assert {str(Requirement(text)) for text in metadata.get_all("Requires-Dist", [])} == declared
-    assert "runwire = supervisor.cli:main" in (info / "entry_points.txt").read_text()
+    assert "runwire = supervisor.cli.main:main" in (info / "entry_points.txt").read_text()
     assert (info / "licenses" / "LICENSE").exists()
 
 
@@ -81,6 +83,32 @@ def test_supported_pythons_are_the_same_everywhere() -> None:
     classifier = "Programming Language :: Python :: "
     classifiers = [text for text in PYPROJECT["project"]["classifiers"] if classifier in text]
     assert [text.removeprefix(classifier) for text in classifiers] == versions
+
+
+def test_what_the_code_imports_is_what_the_project_declares() -> None:
+    """Nothing is used only because another package happens to bring it."""
+    distributions = packages_distributions()
+    imported = {
+        canonicalize_name(distribution)
+        for package in ("supervisor", "web")
+        for file in (ROOT / package).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_bytes()))
+        for name in _imported(node)
+        for distribution in distributions.get(name.partition(".")[0], ())
+    }
+    declared = {
+        canonicalize_name(requirement.name): requirement.extras
+        for requirement in map(Requirement, PYPROJECT["project"]["dependencies"])
+    }
+    # An extra that is imported: pyjwt[crypto] is cryptography.
+    assert imported - {"runwire", "cryptography"} <= declared.keys()
+    assert "crypto" in declared["pyjwt"]
+
+
+def _imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
 
 
 def locked(name: str) -> list[Requirement]:
