@@ -28,6 +28,7 @@ from supervisor.errors import BadValue
 from supervisor.executors.local import LocalExecutor
 from supervisor.journal import open_journal
 from supervisor.processes.launcher import Launcher
+from supervisor.processes.tracking import open_tracker
 from supervisor.queue import Limits
 from supervisor.service import Jobs, Supervisor, open_supervisor
 from supervisor.statedir import StateDir, open_state_dir
@@ -119,10 +120,18 @@ async def _open_engine(
     key = open_token_key(state.token_key)
     audience = next(iter(settings.auth.audience), None)
     launcher = Launcher(open_files=_raise_open_files())
+    tracker, why = open_tracker(
+        settings.supervisor.process_tracking, state.instance, own=launcher.pids
+    )
+    _log.info("processes of runs are tracked by %s%s", tracker.best, f" ({why})" if why else "")
     try:
-        async with open_journal(state.journal) as journal:
+        async with open_journal(state.journal) as journal, trio.open_nursery() as nursery:
+            nursery.start_soon(tracker.keep_reaped)
             executor = LocalExecutor(
-                launcher, instance=state.instance, drain_s=settings.supervisor.drain_s
+                launcher,
+                instance=state.instance,
+                drain_s=settings.supervisor.drain_s,
+                tracker=tracker,
             )
             base = settings.path.parent if settings.path is not None else Path.cwd()
             async with (
@@ -137,8 +146,10 @@ async def _open_engine(
                 ) as supervisor,
             ):
                 yield supervisor, tokens
+            nursery.cancel_scope.cancel()
     finally:
         launcher.close()
+        tracker.close()
 
 
 def _announce(settings: Settings, sockets: Sequence[socket.socket], *, dev: bool) -> None:

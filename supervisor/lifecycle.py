@@ -119,6 +119,7 @@ def _started(run: Run, entry: Entry, event: Started) -> Run:
         started_at=entry.at.wall,
         started_mono_ns=entry.at.mono_ns,
         process=event.process,
+        tracking=event.tracking,
         deadlines=event.deadlines,
     )
 

@@ -169,6 +169,18 @@ class ProcessRef(Struct, frozen=True):
     boot_id: str
 
 
+class Tracking(enum.StrEnum):
+    """By what means the processes of a run are known, the surest first.
+
+    `cgroup`: all of them, whatever they do. `subreaper`: also those that left the session, as long
+    as it can be told whose they are. `group`: those that stayed in the session.
+    """
+
+    CGROUP = "cgroup"
+    SUBREAPER = "subreaper"
+    GROUP = "group"
+
+
 class StopCause(enum.StrEnum):
     """What made us stop a run."""
 
@@ -189,7 +201,8 @@ class StopRequest(Struct, frozen=True):
 class StopStep(Struct, frozen=True):
     """One thing done to stop a run: `signal` sent to `target` at `at`.
 
-    `target` is `group PGID`. `pids` are the members seen when it was sent.
+    `target` is `group PGID` or `cgroup`, the whole tree in either case. `pids` are the members seen
+    when it was sent.
     `result` is `sent` or `no such process`.
     """
 
@@ -301,10 +314,14 @@ class Requeued(Struct, frozen=True, tag="requeued"):
 
 
 class Started(Struct, frozen=True, tag="started"):
-    """A process exists for it, known by `process`; the program runs from here on."""
+    """A process exists for it, known by `process`; the program runs from here on.
+
+    `tracking` is by what means the processes that come from it are known.
+    """
 
     process: ProcessRef | None
     deadlines: tuple[Deadline, ...] = ()
+    tracking: Tracking | None = None
 
 
 class StopRequested(Struct, frozen=True, tag="stop_requested"):
@@ -400,6 +417,7 @@ class Run(Struct, frozen=True, kw_only=True):
     duration_s: float | None = None
     started_mono_ns: int | None = None
     process: ProcessRef | None = None
+    tracking: Tracking | None = None
     deadlines: tuple[Deadline, ...] = ()
     exit_code: int | None = None
     signal: str | None = None

@@ -21,6 +21,7 @@ from supervisor.model import (
     Status,
     StopPolicy,
     StopReceipt,
+    Tracking,
     Usage,
 )
 
@@ -115,6 +116,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     tags: tuple[str, ...]
     pid: int | None
     process: ProcessRef | None
+    tracking: Tracking | None
     spec: RunSpecView
     stop: StopReceipt | None
     output_complete: bool | None
@@ -149,6 +151,7 @@ def show_run(run: Run, log: LogInfo) -> RunView:
         tags=spec.tags,
         pid=run.process.pid if run.process else None,
         process=run.process,
+        tracking=run.tracking,
         spec=RunSpecView(
             command=spec.argv,
             shell=spec.shell,

@@ -20,7 +20,8 @@ from supervisor.config.tomltext import read_toml
 from supervisor.errors import BadValue, ConfigError
 from supervisor.jobs.checks import path_problem
 from supervisor.jobs.params import shown
-from supervisor.model import Job
+from supervisor.model import Job, Tracking
+from supervisor.suggest import did_you_mean
 from supervisor.units import KIB, MIB, parse_duration, parse_size
 
 SOCKET_NAME = "runwire.sock"
@@ -35,13 +36,15 @@ class SupervisorSettings(Struct, frozen=True, kw_only=True):
     """`[supervisor]`. `state_dir` is absolute.
 
     `drain_s` is how long output is read on after a program ended while something it started still
-    holds it. Logs are synced to disk every `log_sync_s` seconds.
+    holds it. Logs are synced to disk every `log_sync_s` seconds. `process_tracking` is None for
+    the best means there is.
     """
 
     state_dir: Path
     max_running: int
     drain_s: float = 2.0
     log_sync_s: float = 1.0
+    process_tracking: Tracking | None = None
 
 
 class WebLimits(Struct, frozen=True, kw_only=True):
@@ -182,9 +185,18 @@ def _read_supervisor(table: Table, base: Path, environ: Mapping[str, str]) -> Su
         max_running=table.whole("max_running", max(4, 2 * (os.cpu_count() or 1)), least=1),
         drain_s=table.parsed("drain", parse_duration, 2.0),
         log_sync_s=table.parsed("log_sync", parse_duration, 1.0),
+        process_tracking=table.parsed("process_tracking", _tracking, None),
     )
     table.close()
     return settings
+
+
+def _tracking(value: object) -> Tracking | None:
+    words = ["auto", *Tracking]
+    if value not in words:
+        hint = did_you_mean(value, words) if isinstance(value, str) else ""
+        raise BadValue(f"{value!r} is none of {', '.join(words)}{hint}")
+    return None if value == "auto" else Tracking(str(value))
 
 
 def _read_web(table: Table, base: Path, state_dir: Path) -> WebSettings:

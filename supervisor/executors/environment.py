@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from supervisor.model import Run
@@ -38,6 +39,11 @@ def inheritable(environ: Mapping[str, str]) -> dict[str, str]:
         for name, value in env.items()
         if name not in _FOR_THE_SERVER_ONLY and not name.startswith(_OF_ANOTHER_RUN)
     }
+
+
+def marks(run_id: str, instance: str) -> dict[bytes, bytes]:
+    """What marks the processes of one run of one state directory."""
+    return {RUN_ID.encode(): os.fsencode(run_id), INSTANCE.encode(): os.fsencode(instance)}
 
 
 def run_environment(run: Run, inherited: Mapping[str, str], instance: str) -> dict[str, str]:

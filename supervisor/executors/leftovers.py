@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 
 import trio
 from msgspec import Struct
@@ -25,6 +26,7 @@ from supervisor.clock import boot_id
 from supervisor.executors.environment import INSTANCE, RUN_ID
 from supervisor.model import ProcessRef, Run
 from supervisor.processes import procfs
+from supervisor.processes.cgroup import RunCgroup
 from supervisor.processes.procfs import ProcessStat
 
 _KILL_WAIT_S = 5.0
@@ -55,12 +57,15 @@ class Sweep:
         self._instance = os.fsencode(instance)
         self._next: _Look | None = None
 
-    async def end_leftovers(self, run: Run) -> Leftovers:
-        """Kill every process that is surely the run's; look again until none is left."""
+    async def end_leftovers(self, run: Run, cgroup: RunCgroup | None = None) -> Leftovers:
+        """Kill every process that is surely the run's; look again until none is left.
+
+        `cgroup` is the run's control group, if it is still there: all in it is the run's.
+        """
         leader = run.process
         if leader is None or leader.boot_id != boot_id():
             return Leftovers()
-        killed: set[int] = set()
+        killed = set() if cgroup is None else await _end_group(cgroup)
         perhaps: list[ProcessStat] = []
         session_is_ours = False
         quiet_looks = 0
@@ -100,6 +105,21 @@ class Sweep:
             look.seen = await trio.to_thread.run_sync(_look_at_all)
         look.done.set()
         return look.seen
+
+
+async def _end_group(cgroup: RunCgroup) -> set[int]:
+    """Kill all in a control group and remove it; the pids of whom it killed."""
+    killed: set[int] = set()
+    with suppress(OSError), trio.move_on_after(_KILL_WAIT_S):
+        killed.update(cgroup.pids())
+        cgroup.kill()
+        while cgroup.populated():
+            await trio.lowlevel.checkpoint()
+            for process in map(procfs.read_stat, cgroup.pids()):
+                if process is not None:
+                    await procfs.wait_ended(process)
+    cgroup.remove()
+    return killed
 
 
 class _Look:

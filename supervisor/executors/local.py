@@ -18,7 +18,7 @@ import trio
 from supervisor import clock
 from supervisor.errors import LaunchError, RunEnded
 from supervisor.executors import Console, Trace
-from supervisor.executors.environment import inheritable, run_environment
+from supervisor.executors.environment import inheritable, marks, run_environment
 from supervisor.executors.leftovers import Sweep
 from supervisor.executors.output import OutputPipes
 from supervisor.log.capture import RETRY_S
@@ -40,13 +40,15 @@ from supervisor.model import (
     StopStep,
 )
 from supervisor.processes.launcher import GatedProcess, Launcher, LaunchRequest
+from supervisor.processes.tracking import Tracker
+from supervisor.processes.tree import KILL
 from supervisor.signals import signal_name
 
-_KILL = "KILL"
 _KILL_WAIT_S = 5.0
 """How long killed processes may take to vanish before they are named as survivors."""
 _PROMPT_S = 0.05
-"""Output that ends within this time of the program ended with it; later, that is news."""
+"""Output that ends within this time of the program ended with it; later, that is news. Processes
+that are gone by then were not left behind."""
 _SETTLE_S = 1.0
 """How long the end of output may take once everybody who could hold it was killed."""
 
@@ -57,12 +59,18 @@ class LocalExecutor:
     name = "local"
     intent_first = False
 
-    def __init__(self, launcher: Launcher, *, instance: str, drain_s: float) -> None:
-        """`instance` marks this server's processes; `drain_s` bounds the wait for output."""
+    def __init__(
+        self, launcher: Launcher, *, instance: str, drain_s: float, tracker: Tracker | None = None
+    ) -> None:
+        """`instance` marks this server's processes; `drain_s` bounds the wait for output.
+
+        `tracker` is how their processes are known, if by more than session and group.
+        """
         self._launcher = launcher
         self._instance = instance
         self._inherited = inheritable(os.environ)
         self._drain_s = drain_s
+        self._tracker = tracker or Tracker()
         self._sweep = Sweep(instance)
         self._live: dict[str, GatedProcess] = {}
 
@@ -76,15 +84,18 @@ class LocalExecutor:
         with ExitStack() as owned:
             try:
                 output = owned.enter_context(OutputPipes())
-                child = await self._launcher.launch(request, output.stdio())
+                place = owned.enter_context(self._tracker.place(run.id))
+                with place.opened() as group:
+                    child = await self._launcher.launch(request, output.stdio(), cgroup=group)
             except LaunchError as exc:
                 return NotStarted(message=exc.message)
             owned.enter_context(child)
+            owned.enter_context(place.tracked(child, marks(run.id, self._instance)))
             output.close_writers()
             try:
                 time_limit = _deadlines(DeadlineKind.TIMEOUT, run.spec.timeout_s)
                 if console.stop.request is None:
-                    await console.record(Started(child.ref, time_limit))
+                    await console.record(Started(child.ref, time_limit, child.tracking))
                 if console.stop.request is not None:
                     return await _send_home(child, console.stop.request.cause)
                 child.open_gate()
@@ -105,7 +116,7 @@ class LocalExecutor:
     async def reattach(self, run: Run, console: Console) -> Outcome:
         """Nobody saw this run's end: kill what is left of it and say so."""
         del console
-        left = await self._sweep.end_leftovers(run)
+        left = await self._sweep.end_leftovers(run, self._tracker.left_of(run.id))
         message = "the server went down while it ran; how it ended is not known"
         if left.killed:
             message += f"; processes left of it were killed: {_pids(left.killed)}"
@@ -181,9 +192,9 @@ class _Watch:
         self._stopped = request.cause
         gone = False if request.force else await self._ask_to_end(request.policy)
         if not gone and self._child.anyone_left():
-            self._signal(_KILL)
+            self._signal(KILL)
             with trio.move_on_after(_KILL_WAIT_S):
-                await self._child.wait_gone()
+                await self._child.kill_whoever_comes()
         self._stop_done.set()
 
     async def _ask_to_end(self, policy: StopPolicy) -> bool:
@@ -223,14 +234,24 @@ class _Watch:
                 await trio.sleep(2 * RETRY_S)
             nursery.cancel_scope.cancel()
 
+    async def _gone_soon(self) -> bool:
+        """Whether nobody is left. One that has just closed its output may be on its way out."""
+        if not self._child.anyone_left():
+            return True
+        with trio.move_on_after(_PROMPT_S):
+            await self._child.wait_gone()
+            return True
+        return False
+
     async def _kill_rest(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Kill what its tree left behind; the pids killed, and those that are there even so."""
         killed: tuple[int, ...] = ()
         survivors: tuple[int, ...] = ()
-        if self._child.anyone_left():
-            killed = self._child.send_signal(_KILL).pids
+        if not await self._gone_soon():
+            killed = self._child.send_signal(KILL).pids
             with trio.move_on_after(_KILL_WAIT_S):
-                await self._child.wait_gone()
+                others = await self._child.kill_whoever_comes()
+                killed = tuple(sorted({*killed, *others}))
         elif self._stopped is None:
             return (), ()
         with trio.move_on_after(_SETTLE_S):
@@ -259,7 +280,8 @@ async def _let_go(child: GatedProcess) -> None:
         return
     with trio.move_on_after(_SETTLE_S, shield=True):
         child.close_gate()
-        child.send_signal(_KILL)
+        child.send_signal(KILL)
+        await child.kill_whoever_comes()
         await child.wait_exited()
         child.reap()
 

@@ -59,7 +59,6 @@ class GatedProcess(Leader):
     def __init__(self, ref: ProcessRef, pidfd: int, gate: int, report: int) -> None:
         """Takes over the three descriptors."""
         super().__init__(ref, pidfd)
-        self._pidfd = pidfd
         self._gate = gate
         self._report = report
         self._reported = b""
@@ -146,6 +145,8 @@ def _describe_failure(failure: StartFailure, request: LaunchRequest) -> str:
     why = _BETTER_WORDS.get(code, f"{os.strerror(code)} ({errno.errorcode.get(code, code)})")
     if failure.stage == "cwd":
         return f'cannot enter the working directory "{request.cwd}": {why}'
+    if failure.stage == "cgroup":
+        return f"cannot enter its control group: {why}"
     if failure.stage == "interpreter":
         what = f'the interpreter "{failure.detail}"' if failure.detail else "the loader"
         return f'cannot execute "{program}": {what} that it needs is missing (ENOENT)'
@@ -168,36 +169,45 @@ class Launcher:
         self._channel: trio.socket.SocketType | None = None
         self._turn = trio.Lock()
 
-    async def launch(self, request: LaunchRequest, stdio: tuple[int, int, int]) -> GatedProcess:
+    def pids(self) -> set[int]:
+        """The launcher process, if there is one."""
+        return set() if self._process is None else {self._process.pid}
+
+    async def launch(
+        self, request: LaunchRequest, stdio: tuple[int, int, int], *, cgroup: int | None = None
+    ) -> GatedProcess:
         """A new process for `request`, waiting at its gate, with `stdio` as descriptors 0 to 2.
 
-        Raises LaunchError if there can be no process: no descriptors, no memory, no launcher.
+        `cgroup` is the directory of the control group that it is to be in. Raises LaunchError if
+        there can be no process: no descriptors, no memory, no launcher.
         """
         body = _encode(request)
+        fds = stdio if cgroup is None else (*stdio, cgroup)
         try:
             try:
-                return await self._launch(body, stdio)
+                return await self._launch(body, fds)
             except _LauncherGone:
                 # Its own end is no reason for the run to fail. What it may have made on the way
                 # waits at a gate that has closed: each attempt has a gate of its own.
-                return await self._launch(body, stdio)
+                return await self._launch(body, fds)
         except _LauncherGone as exc:
             raise LaunchError(f"the launcher process is gone: {exc}") from exc
         except OSError as exc:
             raise LaunchError(f"cannot create a process: {exc.strerror}") from exc
 
-    async def _launch(self, body: bytes, stdio: tuple[int, int, int]) -> GatedProcess:
+    async def _launch(self, body: bytes, fds: tuple[int, ...]) -> GatedProcess:
         with ExitStack() as theirs, ExitStack() as ours:
             gate_read, gate = _pipe(theirs, ours)
             report, report_write = _pipe(ours, theirs)
             # Whoever asks must get its answer, or the next one would read it: no cancel between.
             with trio.CancelScope(shield=True):
-                pid = await self._ask(body, (*stdio, gate_read, report_write))
+                pid = await self._ask(body, (gate_read, report_write, *fds))
             try:
                 child = _take_charge(pid, gate, report)
             except OSError:
                 ours.close()
-                os.waitpid(pid, 0)  # noqa: ASYNC222 - its gate has closed: it exits at once
+                with suppress(ChildProcessError):
+                    os.waitpid(pid, 0)  # noqa: ASYNC222 - its gate has closed: it exits at once
                 raise
             ours.pop_all()
             return child

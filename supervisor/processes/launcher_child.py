@@ -11,12 +11,12 @@ the server never forks its own big, busy self.
 New processes are made with CLONE_PARENT (clone(2)): they are children of the server, not of the
 launcher, so the server waits for them and the launcher may die without taking anything along.
 
-Request: 4 bytes length (native order) carrying five descriptors (stdin, stdout, stderr, gate,
-report), then that many bytes of JSON: {"argv": [..], "env": {..}, "cwd": ".."}, where each
+Request: 4 bytes length (native order) carrying five descriptors (gate, report, stdin, stdout,
+stderr) or six (the directory of the control group to be in), then that many bytes of JSON: {"argv": [..], "env": {..}, "cwd": ".."}, where each
 character below 256 stands for the byte of that value.
 Reply: 4 bytes, the pid, or the errno below zero.
-Report, only if the start fails: JSON {"stage", "errno", "detail"}, stage being "cwd", "program" or
-"interpreter" (which `detail` then names). It has at most REPORT_LIMIT bytes.
+Report, only if the start fails: JSON {"stage", "errno", "detail"}, stage being "cgroup", "cwd",
+"program" or "interpreter" (which `detail` then names). It has at most REPORT_LIMIT bytes.
 """
 
 from __future__ import annotations
@@ -39,13 +39,19 @@ LENGTH = struct.Struct("=i")
 Request = tuple[list[bytes], dict[bytes, bytes], bytes]
 """argv, env, cwd."""
 DESCRIPTORS = 5
+_CGROUP = 5
+"""The place among the descriptors of the one that need not be there."""
+_NO_CLONE_INTO = frozenset({-errno.ENOSYS, -errno.EPERM, -errno.E2BIG, -errno.EINVAL})
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR})
 REPORT_LIMIT = 4096
 NEVER_STARTED = 125
 """Exit status of a process whose gate closed. Nobody ever shows it: the run was not started."""
 
 _CLONE_PARENT = 0x00008000
+_CLONE_INTO_CGROUP = 0x200000000
 _SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220, "loongarch64": 220, "ppc64le": 120}
+_SYS_CLONE3 = 435
+_CLONE_ARGS = struct.Struct("=11Q")
 
 
 def main() -> None:
@@ -56,17 +62,26 @@ def main() -> None:
     if sys.argv[2]:
         _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]), hard))
-    clone = _clone_parent()
+    clone, clone_into = _clone_parent(), _clone_into()
     ignored = [n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN]
     while True:
         head, fds = _receive(channel)
         if len(head) < LENGTH.size:
             return
         request = _parse(_read_exactly(channel, LENGTH.unpack(head)[0]))
-        # Too few: the kernel had no room for them in this process (recvmsg(2), MSG_CTRUNC).
-        answer = clone() if len(fds) == DESCRIPTORS else -errno.EMFILE
+        answer = -errno.ENOSYS
+        entered = len(fds) > _CGROUP
+        if len(fds) < DESCRIPTORS:
+            # The kernel had no room for them in this process (recvmsg(2), MSG_CTRUNC).
+            answer = -errno.EMFILE
+        elif entered:
+            answer = clone_into(fds[_CGROUP])
+        if answer in _NO_CLONE_INTO:
+            # An old kernel, or a container that forbids clone3: it goes in by itself.
+            entered = False
+            answer = clone()
         if answer == 0:
-            _become(request, fds, ignored)
+            _become(request, fds if not entered else fds[:_CGROUP], ignored)
         for fd in fds:
             os.close(fd)
         channel.sendall(LENGTH.pack(answer))
@@ -87,6 +102,21 @@ def _clone_parent() -> Callable[[], int]:
     return clone
 
 
+def _clone_into() -> Callable[[int], int]:
+    """As `_clone_parent`, but the new process begins in a control group: clone3(2)."""
+    libc = ctypes.PyDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+
+    def clone_into(cgroup: int) -> int:
+        # With CLONE_PARENT the exit signal is that of the caller, and has to be 0 here.
+        flags = _CLONE_PARENT | _CLONE_INTO_CGROUP
+        arguments = _CLONE_ARGS.pack(flags, 0, 0, 0, 0, 0, 0, 0, 0, 0, cgroup)
+        pid = libc.syscall(ctypes.c_long(_SYS_CLONE3), arguments, ctypes.c_long(len(arguments)))
+        return int(pid) if pid >= 0 else -ctypes.get_errno()
+
+    return clone_into
+
+
 def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
     """The head of the next request and its descriptors, closed on exec from the start.
 
@@ -94,7 +124,7 @@ def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
     """
     fds = array.array("i")
     head, ancillary, _flags, _address = channel.recvmsg(
-        LENGTH.size, socket.CMSG_SPACE(DESCRIPTORS * fds.itemsize), socket.MSG_CMSG_CLOEXEC
+        LENGTH.size, socket.CMSG_SPACE((DESCRIPTORS + 1) * fds.itemsize), socket.MSG_CMSG_CLOEXEC
     )
     for _level, _type, data in ancillary:
         fds.frombytes(data)
@@ -128,7 +158,7 @@ def _become(request: Request, fds: list[int], ignored: Sequence[int]) -> NoRetur
     stage, code, detail = failure
     # Escaped, a character takes up to 12 bytes.
     report = {"stage": stage, "errno": code, "detail": detail[: REPORT_LIMIT // 16]}
-    os.write(fds[4], json.dumps(report).encode())
+    os.write(fds[1], json.dumps(report).encode())
     os._exit(NEVER_STARTED)
 
 
@@ -139,9 +169,14 @@ def _execute(request: Request, fds: list[int], ignored: Sequence[int]) -> tuple[
     for number in ignored:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    for number, fd in enumerate(fds[:3]):
+    if len(fds) > _CGROUP:
+        try:
+            _enter(fds[_CGROUP])
+        except OSError as exc:
+            return "cgroup", exc.errno or 0, ""
+    for number, fd in enumerate(fds[2:DESCRIPTORS]):
         os.dup2(fd, number)
-    if os.read(fds[3], 1) == b"":
+    if os.read(fds[0], 1) == b"":
         os._exit(NEVER_STARTED)
     argv, env, cwd = request
     try:
@@ -159,6 +194,12 @@ def _execute(request: Request, fds: list[int], ignored: Sequence[int]) -> tuple[
     code = failures[0].errno or 0
     missing = _missing_interpreter(argv[0], env) if code == errno.ENOENT else None
     return ("program", code, "") if missing is None else ("interpreter", code, missing)
+
+
+def _enter(cgroup: int) -> None:
+    members = os.open("cgroup.procs", os.O_WRONLY | os.O_CLOEXEC, dir_fd=cgroup)
+    os.write(members, b"0")
+    os.close(members)
 
 
 def _candidates(program: bytes, env: dict[bytes, bytes]) -> list[bytes]:

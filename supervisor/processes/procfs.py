@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import signal as signals
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import trio
 from msgspec import Struct
@@ -39,7 +39,7 @@ class ProcessStat(Struct, frozen=True):
 
 def read_stat(pid: int) -> ProcessStat | None:
     """The process, or None if there is none. Raises OSError without a descriptor to look."""
-    text = _read(pid, "stat")
+    text = read_file(pid, "stat")
     if text is None:
         return None
     # The command may itself contain spaces and parentheses; the last one closes it.
@@ -88,9 +88,36 @@ def living_in(leader: int) -> Iterator[ProcessStat]:
             yield stat
 
 
+def children() -> set[int]:
+    """The pids of this process's children, zombies too. Raises OSError without a descriptor.
+
+    A kernel without CONFIG_PROC_CHILDREN makes it a look at every process.
+    """
+    found: set[int] = set()
+    me = os.getpid()
+    for thread in os.listdir("/proc/self/task"):  # noqa: PTH208 - names do
+        listed = read_file(me, f"task/{thread}/children")
+        if listed is None and thread == str(me):
+            stats = map(read_stat, _pids())
+            return {stat.pid for stat in stats if stat is not None and stat.parent == me}
+        found.update(map(int, (listed or b"").split()))
+    return found
+
+
+def descendants(roots: Iterable[ProcessStat]) -> list[ProcessStat]:
+    """The living among `roots` and all that descend from them. Raises OSError as `living`."""
+    everybody = list(living())
+    own = {process.pid for process in roots}
+    found = own
+    while found:
+        found = {it.pid for it in everybody if it.parent in found} - own
+        own |= found
+    return [it for it in everybody if it.pid in own]
+
+
 def environment(pid: int) -> dict[bytes, bytes]:
     """The environment it was executed with; empty if it cannot be read or is gone."""
-    block = _read(pid, "environ") or b""
+    block = read_file(pid, "environ") or b""
     pairs = (entry.partition(b"=") for entry in block.split(b"\0") if entry)
     return {name: value for name, _, value in pairs}
 
@@ -135,7 +162,7 @@ def _pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - names do
 
 
-def _read(pid: int, name: str) -> bytes | None:
+def read_file(pid: int, name: str) -> bytes | None:
     """The whole file, or None if the process is gone or does not show it to us."""
     try:
         # Not by pathlib: it takes twice as long, and this is done for every process there is.

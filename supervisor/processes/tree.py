@@ -1,9 +1,12 @@
-"""The processes of one run, known by the session and process group that its launch made.
+"""The processes of one run: who they are, signals to all of them, and their end.
 
 A run's first process, the leader, has a session and a group of its own (setsid(2)), and everything
 it starts belongs to them until it leaves on purpose. The group is signalled in one call, through
 the leader's pidfd where the kernel can do that (pidfd_send_signal(2), Linux 6.9), so that no reused
-number can ever be meant; members of the session that made groups of their own follow one by one.
+number can ever be meant; members that are not in it follow one by one.
+
+Those that left on purpose are found by the control group of the run, or else as orphans that came
+to this process and as descendants; what the run can have of these is its `Tracking`.
 """
 
 from __future__ import annotations
@@ -16,10 +19,14 @@ from contextlib import suppress
 import trio
 
 from supervisor import clock
-from supervisor.model import ProcessRef, StopStep
+from supervisor.model import ProcessRef, StopStep, Tracking
 from supervisor.processes import procfs
+from supervisor.processes.cgroup import RunCgroup
+from supervisor.processes.orphans import Orphans
+from supervisor.processes.procfs import ProcessStat
 from supervisor.signals import signal_number
 
+KILL = "KILL"
 _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
 _RETRY_S = 0.05
 """How long to wait for a descriptor when all are taken."""
@@ -28,26 +35,53 @@ _RETRY_S = 0.05
 class Leader:
     """The first process of a run: who it is, and the pidfd by which its group is reached."""
 
-    def __init__(self, ref: ProcessRef, pidfd: int) -> None:
-        """`pidfd` stays the caller's to close."""
+    def __init__(
+        self,
+        ref: ProcessRef,
+        pidfd: int,
+        *,
+        cgroup: RunCgroup | None = None,
+        orphans: Orphans | None = None,
+    ) -> None:
+        """`pidfd` stays the caller's to close. `orphans` has to be watching this process."""
         self.ref = ref
+        self.cgroup = cgroup
+        self.orphans = orphans
         self._pidfd = pidfd
 
-    def members(self) -> list[procfs.ProcessStat]:
-        """Every living process of its session or group, itself included.
+    @property
+    def tracking(self) -> Tracking:
+        """By what means its processes are known."""
+        if self.cgroup is not None:
+            return Tracking.CGROUP
+        return Tracking.GROUP if self.orphans is None else Tracking.SUBREAPER
+
+    def members(self) -> list[ProcessStat]:
+        """Every living process of the run that there are means to know, itself included.
 
         Raises OSError without a descriptor to look.
         """
-        return [
-            process
-            for process in procfs.living_in(self.ref.pid)
-            if process.start_ticks >= self.ref.start_ticks
-        ]
+        found = self._session()
+        if self.cgroup is not None:
+            known = {process.pid for process in found}
+            others = (pid for pid in self.cgroup.pids() if pid not in known)
+            found += (it for it in map(procfs.read_stat, others) if it and not it.zombie)
+        elif self.orphans is not None:
+            found = procfs.descendants([*found, *self.orphans.left_by(self.ref)])
+        return found
 
     def anyone_left(self) -> bool:
-        """Whether there are members. Also True without a descriptor to look."""
+        """Whether there are members. Also True without a descriptor to look.
+
+        Cheaper than `members`, for it is asked at the end of each run. It does not count a member
+        of the session that was moved to another control group: somebody else looks after that.
+        """
         try:
-            return bool(self.members())
+            if self.cgroup is not None:
+                return self.cgroup.populated()
+            if self.orphans is not None and self.orphans.left_by(self.ref):
+                return True
+            return bool(self._session())
         except OSError:
             return True
 
@@ -57,20 +91,42 @@ class Leader:
         Without a descriptor to look, those in groups of their own are missed, and none is named.
         """
         at = clock.now().wall
-        seen: list[procfs.ProcessStat] = []
+        seen: list[ProcessStat] = []
         with suppress(OSError):
             seen = self.members()
         sent = self._signal_group(signal_number(signal))
         for process in seen:
             if process.group != self.ref.pid:
                 sent = procfs.send_signal(process, signal) or sent
+        if self.cgroup is not None and signal == KILL:
+            with suppress(OSError):
+                self.cgroup.kill()
         return StopStep(
             at=at,
             signal=signal,
-            target=f"group {self.ref.pid}",
+            target=f"group {self.ref.pid}" if self.cgroup is None else "cgroup",
             pids=tuple(process.pid for process in seen),
             result="sent" if sent else "no such process",
         )
+
+    async def kill_whoever_comes(self) -> tuple[int, ...]:
+        """Return when no living process is left of the run; kill those that still appear.
+
+        The pids of these: processes that were being made when the others were killed.
+        """
+        killed: set[int] = set()
+        while True:
+            try:
+                rest = self.members()
+            except OSError:
+                await trio.sleep(_RETRY_S)
+                continue
+            if not rest:
+                return tuple(sorted(killed))
+            killed.update(process.pid for process in rest if procfs.send_signal(process, KILL))
+            if self.orphans is not None:
+                self.orphans.reap()  # or those that fork all the time would use up all numbers
+            await procfs.wait_ended(rest[0])
 
     def wake(self) -> None:
         """Let a suspended tree go on, so that it can act on the signal it was sent."""
@@ -87,6 +143,13 @@ class Leader:
             if not rest:
                 return
             await procfs.wait_ended(rest[0])
+
+    def _session(self) -> list[ProcessStat]:
+        return [
+            process
+            for process in procfs.living_in(self.ref.pid)
+            if process.start_ticks >= self.ref.start_ticks
+        ]
 
     def _signal_group(self, number: int) -> bool:
         """False if nobody is in the group, or nobody we may signal."""

@@ -21,6 +21,7 @@ from supervisor.executors.local import LocalExecutor
 from supervisor.journal import open_journal
 from supervisor.model import SYSTEM, RunQuery, Status
 from supervisor.processes.launcher import Launcher
+from supervisor.processes.tracking import open_tracker
 from supervisor.queue import Limits
 from supervisor.service import Jobs, Supervisor, open_supervisor
 from supervisor.statedir import open_state_dir
@@ -133,6 +134,7 @@ async def running_site(
     with (
         open_state_dir(tmp_path / "state") as state,
         closing(Launcher()) as launcher,
+        closing(open_tracker(None, state.instance, own=launcher.pids)[0]) as tracker,
     ):
         async with (
             open_journal(state.journal) as journal,
@@ -141,7 +143,9 @@ async def running_site(
             trio.open_nursery() as nursery,
             open_supervisor(
                 journal=journal,
-                executor=LocalExecutor(launcher, instance=state.instance, drain_s=1.0),
+                executor=LocalExecutor(
+                    launcher, instance=state.instance, drain_s=1.0, tracker=tracker
+                ),
                 state=state,
                 jobs=Jobs(read.jobs, str(tmp_path)),
                 limits=Limits(max_running),
