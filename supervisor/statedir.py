@@ -2,7 +2,8 @@
 
 ```
 lock          held while a server runs; holds its pid
-instance      a random name, made once; marks the processes of this state directory
+instance      a random name, and the directory (st_dev:st_ino) that it is the name of; marks the
+              processes of this state directory, of which a copy gets a name of its own
 journal.db    runs, events and issued tokens (with journal.db-wal and journal.db-shm beside it)
 logs/         one log and index a run
 token.key     signs the tokens issued here; made once
@@ -28,7 +29,7 @@ _INSTANCE = re.compile(r"[0-9a-f]{16}")
 
 
 class StateDir(Struct, frozen=True):
-    """A state directory that is ours while the server runs. `instance` never changes."""
+    """A state directory that is ours while the server runs. `instance` is its own for good."""
 
     path: Path
     instance: str
@@ -110,15 +111,22 @@ def _prepare(path: Path) -> StateDir:
 
 
 def _instance(path: Path) -> str:
+    """The name in the file, unless the file was made for another directory, of which this is a copy.
+
+    A copy has a name of its own: its server must not take the other's processes for its own.
+    """
     file = path / "instance"
-    try:
-        text = file.read_text("ascii", "replace").strip()
-    except FileNotFoundError:
-        text = secrets.token_hex(8)
-        _write_whole(file, f"{text}\n".encode())
-    if not _INSTANCE.fullmatch(text):
-        raise StateDirError(f"{file} is damaged: it should hold 16 hexadecimal digits")
-    return text
+    this = path.stat()
+    place = f"{this.st_dev}:{this.st_ino}"
+    if file.exists():
+        name, _, made_for = file.read_text("ascii", "replace").strip().partition(" ")
+        if not _INSTANCE.fullmatch(name):
+            raise StateDirError(f"{file} is damaged: it should begin with 16 hexadecimal digits")
+        if made_for == place:
+            return name
+    name = secrets.token_hex(8)
+    _write_whole(file, f"{name} {place}\n".encode())
+    return name
 
 
 def _refuse_a_lost_journal(state: StateDir) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -84,6 +85,20 @@ def test_the_instance_is_made_once_and_is_its_own(path: Path, tmp_path: Path) ->
         assert second == first
         assert other.instance != first.instance
     assert re.fullmatch("[0-9a-f]{16}", first.instance)
+
+
+def test_a_copy_has_an_instance_of_its_own(path: Path, tmp_path: Path) -> None:
+    """Or a server on a backup would take the processes of the other one's runs for its own."""
+    with open_state_dir(path) as first:
+        pass
+    shutil.copytree(path, tmp_path / "copy", ignore=shutil.ignore_patterns("lock"))
+    with open_state_dir(tmp_path / "copy") as copy:
+        assert copy.instance != first.instance
+    with open_state_dir(tmp_path / "copy") as again, open_state_dir(path) as same:
+        assert (again, same) == (copy, first)
+    path.rename(tmp_path / "moved")
+    with open_state_dir(tmp_path / "moved") as moved:
+        assert moved.instance == first.instance
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"0123", b"0123456789abcdef0", b"g" * 16])

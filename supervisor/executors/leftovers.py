@@ -82,7 +82,7 @@ class Sweep:
                     if (it.run_id, it.instance) == (os.fsencode(run.id), self._instance)
                 }
                 # Once proven it stays so: whoever is found next was there, or is its child.
-                session_is_ours = session_is_ours or _is_ours(leader, seen, marked)
+                session_is_ours = session_is_ours or _is_ours(leader, seen, marked, self._instance)
                 own, perhaps = _attribute(leader, seen, marked, session_is_ours=session_is_ours)
                 quiet_looks = 0 if own else quiet_looks + 1
                 killed.update(process.pid for process in own if procfs.send_signal(process, "KILL"))
@@ -146,11 +146,14 @@ def _in_session(process: ProcessStat, leader: ProcessRef) -> bool:
     return process.session == leader.pid and process.start_ticks >= leader.start_ticks
 
 
-def _is_ours(leader: ProcessRef, seen: Mapping[int, Seen], marked: set[int]) -> bool:
+def _is_ours(
+    leader: ProcessRef, seen: Mapping[int, Seen], marked: set[int], instance: bytes
+) -> bool:
     """Whether the session that has the leader's number is the run's."""
     first = seen.get(leader.pid)
     if first is not None and first.stat.start_ticks == leader.start_ticks:
-        return True
+        # In a copy of a state directory, the run is the other server's.
+        return first.instance in {b"", instance}
     return any(_in_session(seen[pid].stat, leader) for pid in marked)
 
 

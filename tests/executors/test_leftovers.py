@@ -217,6 +217,14 @@ async def test_marks_of_others_are_left_alone(marks: Mapping[str, str]) -> None:
         assert procfs.read_stat(other.pid) is not None
 
 
+async def test_a_run_of_the_state_directory_that_this_one_is_a_copy_of_is_left_alone() -> None:
+    """Its first process is still there, and bears the other's marks."""
+    marks = {"RUNWIRE_RUN_ID": "run", "RUNWIRE_INSTANCE": "original"}
+    with orphan(f"ready; exec {SLEEP}", marks) as first:
+        assert await sweep(running(first)) == [Leftovers(unattributed=(first.pid,))]
+        assert procfs.read_stat(first.pid) is not None
+
+
 async def test_nothing_is_left_of_another_boot() -> None:
     """Numbers and marks of then mean nothing now."""
     with orphan(f"ready; exec {SLEEP}") as first:

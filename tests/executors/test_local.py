@@ -147,7 +147,7 @@ async def test_a_child_without_the_output_ends_with_the_run(
     executor: LocalExecutor, tmp_path: Path
 ) -> None:
     """Nothing waits for it: it is killed and named as soon as the program has ended."""
-    spec = shell("(exec >&- 2>&- sleep 60) & echo $!")
+    spec = shell("(exec >&- 2>&- sleep 60) & while [ -e /proc/$!/fd/1 ]; do :; done; echo $!")
     outcome, rig = await carry_out(executor, tmp_path, spec)
     assert isinstance(outcome, Exited)
     assert outcome.killed == (int(rig.output()),)
