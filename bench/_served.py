@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from msgspec import Struct
 
@@ -124,6 +125,11 @@ class Client:
         run: dict[str, str] = json.loads(self.ask("POST", "/runs", body))
         return run["id"]
 
+    def run(self, run_id: str) -> dict[str, Any]:
+        """A run as the server shows it."""
+        shown: dict[str, Any] = json.loads(self.ask("GET", f"/runs/{run_id}"))
+        return shown
+
     def unfinished(self) -> bool:
         """Whether any run has not ended."""
         return bool(
@@ -134,16 +140,23 @@ class Client:
         """The body of the answer."""
         self._send(method, path, body)
         head = self._head()
-        length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+        length = _length(head)
         while len(self._left) < length:
             self._left += self._receive()
         answer, self._left = self._left[:length], self._left[length:]
         return answer
 
     def follow(self, run_id: str) -> Iterator[bytes]:
-        """The run's output as it comes, in the chunks of HTTP, each with its framing."""
+        """The run's output as it comes; of a run that goes on, with the framing of HTTP's chunks."""
         self._send("GET", f"/runs/{run_id}/log?follow=1", b"")
-        self._head()
+        length = _length(self._head())
+        while length:
+            data = self._left or self._receive()
+            self._left = b""
+            length -= len(data)
+            yield data
+            if not length:
+                return
         while b"0\r\n\r\n" not in self._left[-8:]:
             if self._left:
                 yield self._left
@@ -175,6 +188,12 @@ class Client:
         if not data:
             sys.exit("bench: the server closed the connection")
         return data
+
+
+def _length(head: bytes) -> int:
+    """What an answer's head says of its body; 0 for one that comes in chunks, or for none."""
+    _, found, rest = head.lower().partition(b"content-length: ")
+    return int(rest.split(b"\r\n")[0]) if found else 0
 
 
 def wait_idle(client: Client) -> None:
