@@ -140,7 +140,7 @@ async def _open_engine(
                     journal=journal,
                     executor=executor,
                     state=state,
-                    jobs=Jobs(settings.jobs, str(base)),
+                    jobs=Jobs(settings.jobs, str(base), settings.supervisor.log_limit),
                     limits=Limits(settings.supervisor.max_running),
                     log_sync_s=settings.supervisor.log_sync_s,
                 ) as supervisor,

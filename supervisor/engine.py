@@ -284,7 +284,7 @@ class Engine:
         """Its log, as soon as one can be made; None if a stop was asked for before that."""
         while live.stop.request is None or not unless_stopped:
             try:
-                log = LogWriter.create(self._state.logs, live.run.id)
+                log = LogWriter.create(self._state.logs, live.run.id, live.run.spec.log_limit)
             except StorageUnavailable as exc:
                 live.trouble = exc.message
                 with trio.move_on_after(_RETRY_S):

@@ -132,7 +132,7 @@ def _stop_requested(run: Run, entry: Entry, event: StopRequested) -> Run:
         requested_by=event.request.by,
     )
     stopping = _replace(run, stop=receipt)
-    if event.request.cause is StopCause.TIMEOUT:
+    if event.request.cause.is_failure:
         return stopping
     return _replace(stopping, cancel_requested_at=run.cancel_requested_at or entry.at.wall)
 
@@ -215,6 +215,9 @@ def judge(outcome: Outcome) -> Event:  # noqa: PLR0911 - one line a case
         case Exited(stopped=StopCause.TIMEOUT):
             message = f"stopped at its time limit; {_how(outcome)}"
             return Failed(reason=Reason.TIMEOUT, message=message, outcome=outcome)
+        case Exited(stopped=StopCause.OUTPUT_LIMIT):
+            message = f"stopped because its log was full; {_how(outcome)}"
+            return Failed(reason=Reason.OUTPUT_LIMIT, message=message, outcome=outcome)
         case Exited(exit_code=0):
             return Succeeded(outcome=outcome)
         case Exited():

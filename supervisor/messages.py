@@ -145,7 +145,9 @@ def describe(event: Event) -> str:  # noqa: C901, PLR0911 - one line a case
         case StopRequested():
             return _describe_stop(event)
         case Signalled():
-            return f"sent SIG{event.step.signal} to {event.step.target}"
+            target = event.step.target
+            whom = "its control group" if target == "cgroup" else target
+            return f"sent SIG{event.step.signal} to {whom}"
         case ProgramExited():
             how = f"SIG{event.signal}" if event.signal else f"exit code {event.exit_code}"
             return f"the program ended ({how}); its output is still open"
@@ -168,6 +170,8 @@ def _describe_stop(event: StopRequested) -> str:
             return f"cancel asked for by {request.by.name}: {how}"
         case StopCause.TIMEOUT:
             return f"time limit reached: {how}"
+        case StopCause.OUTPUT_LIMIT:
+            return f"its log is full: {how}"
         case StopCause.SHUTDOWN:
             return f"the server is shutting down: {how}"
 

@@ -91,6 +91,21 @@ class StopPolicy(Struct, frozen=True):
     grace_s: float = 10.0
 
 
+class OnFull(enum.StrEnum):
+    """What happens when a run's log is full. The run is never made to wait for it."""
+
+    TRUNCATE_HEAD = "truncate-head"
+    STOP_CAPTURE = "stop-capture"
+    FAIL = "fail"
+
+
+class LogLimit(Struct, frozen=True):
+    """How much of a run's output is kept: `max_bytes`, more or less."""
+
+    max_bytes: int
+    on_full: OnFull = OnFull.TRUNCATE_HEAD
+
+
 class ParamKind(enum.StrEnum):
     """The type of a job's parameter."""
 
@@ -135,6 +150,7 @@ class Job(Struct, frozen=True, kw_only=True):
     priority: int = 0
     autostart: bool = False
     tags: tuple[str, ...] = ()
+    log_limit: LogLimit | None = None
 
 
 class RunSpec(Struct, frozen=True, kw_only=True):
@@ -155,6 +171,7 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     concurrency: int | None = None
     priority: int = 0
     tags: tuple[str, ...] = ()
+    log_limit: LogLimit | None = None
     executor: str = "local"
 
 
@@ -186,7 +203,13 @@ class StopCause(enum.StrEnum):
 
     CANCEL = "cancel"
     TIMEOUT = "timeout"
+    OUTPUT_LIMIT = "output_limit"
     SHUTDOWN = "shutdown"
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether a run that was stopped for it has failed; else it was cancelled."""
+        return self in {StopCause.TIMEOUT, StopCause.OUTPUT_LIMIT}
 
 
 class StopRequest(Struct, frozen=True):

@@ -28,6 +28,7 @@ from supervisor.model import (
     SYSTEM,
     Actor,
     Job,
+    LogLimit,
     Run,
     RunPage,
     RunQuery,
@@ -75,6 +76,8 @@ class Supervisor:
         if request.id is not None:
             check_new_id(request.id)
         spec = resolve_request(request, self._jobs.by_name, cwd=self._jobs.cwd)
+        if spec.log_limit is None:
+            spec = msgspec.structs.replace(spec, log_limit=self._jobs.log_limit)
         digest = hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
         return await self._engine.create(spec, by, run_id=request.id, digest=digest)
 
@@ -237,10 +240,12 @@ class Supervisor:
 
 
 class Jobs(msgspec.Struct, frozen=True):
-    """The jobs of one jobs.toml, and the directory that ad-hoc commands start in."""
+    """The jobs of one jobs.toml, the directory that ad-hoc commands start in, and the log limit of
+    runs that have none of their own."""
 
     by_name: Mapping[str, Job]
     cwd: str
+    log_limit: LogLimit | None = None
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 from supervisor.model import (
     Actor,
     Entry,
+    LogLimit,
     Param,
     ParamValue,
     ProcessRef,
@@ -89,6 +90,7 @@ class RunSpecView(Struct, frozen=True, kw_only=True):
     stop: StopPolicy
     timeout_s: float | None
     concurrency: int | None
+    log_limit: LogLimit | None
     executor: str
 
 
@@ -161,6 +163,7 @@ def show_run(run: Run, log: LogInfo) -> RunView:
             stop=spec.stop,
             timeout_s=spec.timeout_s,
             concurrency=spec.concurrency,
+            log_limit=spec.log_limit,
             executor=spec.executor,
         ),
         stop=run.stop,
@@ -209,6 +212,7 @@ class JobView(Struct, frozen=True, kw_only=True):
     priority: int
     autostart: bool
     tags: tuple[str, ...]
+    log_limit: LogLimit | None
     last_run: RunView | None
 
 

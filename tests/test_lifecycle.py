@@ -334,9 +334,9 @@ class TestJudging:
         event = judge(outcome)
         if stopped in {StopCause.CANCEL, StopCause.SHUTDOWN}:
             assert isinstance(event, Cancelled)
-        elif stopped is StopCause.TIMEOUT:
+        elif stopped is not None:
             assert isinstance(event, Failed)
-            assert event.reason is Reason.TIMEOUT
+            assert event.reason == stopped.value
         elif exit_code == 0:
             assert isinstance(event, Succeeded)
         else:

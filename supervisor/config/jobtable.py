@@ -19,12 +19,14 @@ from supervisor.jobs.checks import (
     variable_problem,
 )
 from supervisor.jobs.params import shown
-from supervisor.model import Job, StopPolicy
+from supervisor.model import Job, LogLimit, OnFull, StopPolicy
 from supervisor.signals import parse_signal
-from supervisor.units import parse_duration
+from supervisor.suggest import did_you_mean
+from supervisor.units import KIB, parse_duration, parse_size
 
 _JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _DEFAULT_STOP = StopPolicy()
+_LEAST_LOG = 64 * KIB
 _OTHER_NAMES = MappingProxyType(
     {
         "args": "command",
@@ -44,6 +46,8 @@ _OTHER_NAMES = MappingProxyType(
         "environ": "env",
         "grace": "stop.grace",
         "kill_signal": "stop.signal",
+        "log_limit": "max_log",
+        "stdout_logfile_maxbytes": "max_log",
         "kill_timeout": "stop.grace",
         "max_running": "concurrency",
         "numprocs": "concurrency",
@@ -89,6 +93,7 @@ def _read_job(table: Table, name: str, base: str) -> Job:
         priority=table.whole("priority", 0, least=PRIORITIES[0], most=PRIORITIES[-1]),
         autostart=table.flag("autostart", default=False),
         tags=_read_tags(table),
+        log_limit=read_log_limit(table),
     )
     table.close(_OTHER_NAMES)
     check_job(table, job)
@@ -132,6 +137,31 @@ def _read_stop(table: Table) -> StopPolicy:
     grace_s = table.parsed("grace", parse_duration, _DEFAULT_STOP.grace_s)
     table.close()
     return StopPolicy(signal, grace_s)
+
+
+def read_log_limit(table: Table) -> LogLimit | None:
+    """The keys `max_log` and `on_full`, which jobs and `[supervisor]` have."""
+    max_bytes = table.parsed("max_log", _log_size, None)
+    on_full = table.parsed("on_full", _on_full, None)
+    if max_bytes is None:
+        if on_full is not None:
+            table.wrong("says what happens when max_log is reached, and there is none", "on_full")
+        return None
+    return LogLimit(max_bytes, on_full or OnFull.TRUNCATE_HEAD)
+
+
+def _log_size(value: object) -> int:
+    size = parse_size(value)
+    if size < _LEAST_LOG:
+        raise BadValue(f"must be at least {_LEAST_LOG // KIB}K")
+    return size
+
+
+def _on_full(value: object) -> OnFull:
+    if value not in list(OnFull):
+        hint = did_you_mean(value, OnFull) if isinstance(value, str) else ""
+        raise BadValue(f"{value!r} is none of {', '.join(OnFull)}{hint}")
+    return OnFull(str(value))
 
 
 def _read_tags(table: Table) -> tuple[str, ...]:

@@ -14,13 +14,13 @@ from msgspec import Struct, structs
 
 from supervisor.config.authtable import AuthSettings, read_auth
 from supervisor.config.bind import Bind, parse_bind
-from supervisor.config.jobtable import read_jobs
+from supervisor.config.jobtable import read_jobs, read_log_limit
 from supervisor.config.tomltable import Notes, Table
 from supervisor.config.tomltext import read_toml
 from supervisor.errors import BadValue, ConfigError
 from supervisor.jobs.checks import path_problem
 from supervisor.jobs.params import shown
-from supervisor.model import Job, Tracking
+from supervisor.model import Job, LogLimit, Tracking
 from supervisor.suggest import did_you_mean
 from supervisor.units import KIB, MIB, parse_duration, parse_size
 
@@ -37,7 +37,7 @@ class SupervisorSettings(Struct, frozen=True, kw_only=True):
 
     `drain_s` is how long output is read on after a program ended while something it started still
     holds it. Logs are synced to disk every `log_sync_s` seconds. `process_tracking` is None for
-    the best means there is.
+    the best means there is. `log_limit` is that of runs whose job has none of its own.
     """
 
     state_dir: Path
@@ -45,6 +45,7 @@ class SupervisorSettings(Struct, frozen=True, kw_only=True):
     drain_s: float = 2.0
     log_sync_s: float = 1.0
     process_tracking: Tracking | None = None
+    log_limit: LogLimit | None = None
 
 
 class WebLimits(Struct, frozen=True, kw_only=True):
@@ -186,6 +187,7 @@ def _read_supervisor(table: Table, base: Path, environ: Mapping[str, str]) -> Su
         drain_s=table.parsed("drain", parse_duration, 2.0),
         log_sync_s=table.parsed("log_sync", parse_duration, 1.0),
         process_tracking=table.parsed("process_tracking", _tracking, None),
+        log_limit=read_log_limit(table),
     )
     table.close()
     return settings

@@ -29,9 +29,11 @@ from supervisor.model import (
     Exited,
     Lost,
     NotStarted,
+    OnFull,
     Outcome,
     ProgramExited,
     Run,
+    RunSpec,
     Signalled,
     Started,
     StopCause,
@@ -100,7 +102,7 @@ class LocalExecutor:
                     return await _send_home(child, console.stop.request.cause)
                 child.open_gate()
                 self._live[run.id] = child
-                watch = _Watch(child, console, output, run.spec.stop)
+                watch = _Watch(child, console, output, run.spec)
                 exited = await watch.attend(time_limit, self._drain_s)
                 failure = child.start_failure(request)
                 return exited if failure is None else NotStarted(message=failure)
@@ -140,12 +142,14 @@ class _Watch:
         child: GatedProcess,
         console: Console,
         output: OutputPipes,
-        policy: StopPolicy,
+        spec: RunSpec,
     ) -> None:
         self._child = child
         self._console = console
         self._output = output
-        self._policy = policy
+        self._policy = spec.stop
+        limit = spec.log_limit
+        self._fails_when_full = limit is not None and limit.on_full is OnFull.FAIL
         self._stopped: StopCause | None = None
         self._stop_done = trio.Event()
         self._timer = trio.CancelScope()
@@ -157,6 +161,8 @@ class _Watch:
             nursery.start_soon(self._stop_when_asked)
             if time_limit:
                 nursery.start_soon(self._ask_stop_in_time, time_limit)
+            if self._fails_when_full:
+                nursery.start_soon(self._ask_stop_when_full)
             await self._child.wait_exited()
             self._timer.cancel()
             # That gives a descriptor back: if there is no other, it serves to look at /proc.
@@ -184,6 +190,11 @@ class _Watch:
             for deadline in time_limit:
                 await trio.sleep(max(0.0, clock.seconds_until(deadline.at)))
                 self._console.ask_stop(StopRequest(StopCause.TIMEOUT, self._policy, by=SYSTEM))
+
+    async def _ask_stop_when_full(self) -> None:
+        while not self._console.log.overflowed:
+            await self._console.log.grew.wait()
+        self._console.ask_stop(StopRequest(StopCause.OUTPUT_LIMIT, self._policy, by=SYSTEM))
 
     async def _stop_when_asked(self) -> None:
         request = await self._console.stop.wait_asked()

@@ -68,6 +68,7 @@ def resolve(job: Job, request: SubmitRequest) -> RunSpec:
         concurrency=job.concurrency,
         priority=job.priority,
         tags=job.tags,
+        log_limit=job.log_limit,
     )
     return _override(spec, request)
 

@@ -67,6 +67,10 @@ class IndexFile:
                 end = min(end, record.start)
             number = low - 1
 
+    def number_at(self, offset: int) -> int:
+        """The number of the record that covers `offset`."""
+        return self._find(offset)
+
     def close(self) -> None:
         """Let go of the file."""
         if self._fd >= 0:

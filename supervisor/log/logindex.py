@@ -111,6 +111,8 @@ def slot(last: Record | None, count: int, new: Record) -> int | None:
     """
     if last is None:
         return count
+    if last.stream == new.stream == NOT_KEPT:
+        return None  # When it was written is no use to anybody.
     if last.stream == new.stream and 0 <= new.time_us - last.time_us < COALESCE_US:
         return None
     return count - 1 if last.start == new.start else count

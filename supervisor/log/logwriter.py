@@ -2,6 +2,11 @@
 
 Nothing here waits: calls take as long as the page cache does. Only `LogWriter.sync` may take long
 and belongs in a worker thread.
+
+A log that has a limit never makes its run wait. With `truncate-head` its oldest bytes are given
+back, in `sync`, so it may be longer than the limit by what comes within a second or two. Else
+what comes when it is full is taken and thrown away: it still counts in offsets, the file has a
+hole there, and the index says that nothing was kept.
 """
 
 from __future__ import annotations
@@ -9,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import sys
 import threading
 import time
 from pathlib import Path
@@ -17,10 +23,10 @@ from supervisor.errors import StorageUnavailable
 from supervisor.log import logindex
 from supervisor.log.logfile import index_path, log_path
 from supervisor.log.logindex import Header, Record
-from supervisor.model import Stream
+from supervisor.log.trimming import trim
+from supervisor.model import LogLimit, OnFull, Stream
 from supervisor.pulse import Pulse
-
-KIB = 1024
+from supervisor.units import KIB, MIB
 
 MAX_SPLICE = 256 * KIB
 MAX_COPY = 128 * KIB
@@ -47,9 +53,14 @@ class LogWriter:
     every change. Not for more than one thread, except `sync`.
     """
 
-    def __init__(self, directory: Path, run_id: str, fds: tuple[int, int]) -> None:
+    def __init__(
+        self, directory: Path, run_id: str, fds: tuple[int, int], limit: LogLimit | None = None
+    ) -> None:
         """Use `create` or `reopen`. `fds` are the open log and index."""
         self.run_id = run_id
+        self.overflowed = False
+        """Whether there were bytes that were not kept because the log was full."""
+        self._limit = limit
         self.size = 0
         self.oldest = 0
         self.grew = Pulse()
@@ -66,12 +77,12 @@ class LogWriter:
         self._closed = False
 
     @classmethod
-    def create(cls, directory: Path, run_id: str) -> LogWriter:
+    def create(cls, directory: Path, run_id: str, limit: LogLimit | None = None) -> LogWriter:
         """Begin a run's log. One that is already there is gone on with, never cut.
 
         Raises StorageUnavailable.
         """
-        log = cls(directory, run_id, _open_files(directory, run_id))
+        log = cls(directory, run_id, _open_files(directory, run_id), limit)
         try:
             log._take_up()
         except BaseException:
@@ -89,8 +100,8 @@ class LogWriter:
 
     @property
     def dirty(self) -> bool:
-        """True if there are bytes of which it is not sure that they are on disk."""
-        return self.size != self._synced
+        """True if `sync` has something to do: bytes that may not be on disk, or too many."""
+        return self.size != self._synced or self._excess() > 0
 
     @property
     def trouble(self) -> str | None:
@@ -104,12 +115,17 @@ class LogWriter:
         nothing now, and StorageUnavailable if it cannot be stored: then nothing is lost, and the
         same call can be made again later.
         """
-        if stream in self._held:
+        room = self._room()
+        if stream in self._held or not room:
             return self._copy(fd, stream)
         try:
             self._mark(stream, _now_us())
             moved = os.splice(
-                fd, self._log_fd, MAX_SPLICE, offset_dst=self.size, flags=os.SPLICE_F_NONBLOCK
+                fd,
+                self._log_fd,
+                min(MAX_SPLICE, room),
+                offset_dst=self.size,
+                flags=os.SPLICE_F_NONBLOCK,
             )
         except BlockingIOError:
             raise
@@ -127,9 +143,17 @@ class LogWriter:
         `time_us` is when it was written, in µs (UTC), if not now. Raises StorageUnavailable if
         nothing at all could be written.
         """
+        room = self._room()
         try:
-            self._mark(stream, _now_us() if time_us is None else time_us)
-            written = os.pwrite(self._log_fd, data, self.size)
+            time_us = _now_us() if time_us is None else time_us
+            if not room:
+                self._mark(logindex.NOT_KEPT, time_us)
+                os.ftruncate(self._log_fd, self.size + len(data))
+                written = len(data)
+                self.overflowed = True
+            else:
+                self._mark(stream, time_us)
+                written = os.pwrite(self._log_fd, data[:room], self.size)
         except OSError as exc:
             self._refuse(exc)
             raise
@@ -144,13 +168,14 @@ class LogWriter:
         return stream in self._held
 
     def sync(self) -> None:
-        """Return when all bytes so far are on disk. Blocks: for a worker thread.
+        """Return when all bytes so far are on disk, and too many given back.
 
-        Raises StorageUnavailable.
+        Blocks: for a worker thread. Raises StorageUnavailable.
         """
         with self._sync_lock:
             if self.dirty and not self._closed:
                 self._sync()
+                self._trim()
         if self._closed:
             self.close()
 
@@ -199,7 +224,29 @@ class LogWriter:
                 break
         os.ftruncate(self._index_fd, logindex.position(self._count))
 
-    def _mark(self, stream: Stream, time_us: int) -> None:
+    def _room(self) -> int:
+        """How many bytes more may be kept."""
+        if self._limit is None or self._limit.on_full is OnFull.TRUNCATE_HEAD:
+            return sys.maxsize
+        return max(0, self._limit.max_bytes - self.size)
+
+    def _excess(self) -> int:
+        """How many bytes are to be given back; not before it is worth the while."""
+        if self._limit is None or self._limit.on_full is not OnFull.TRUNCATE_HEAD:
+            return 0
+        excess = self.size - self.oldest - self._limit.max_bytes
+        return excess if excess > min(MIB, self._limit.max_bytes // 8) else 0
+
+    def _trim(self) -> None:
+        excess = self._excess()
+        if excess:
+            try:
+                self.oldest = trim(self._directory, self.run_id, self.oldest + excess)
+            except OSError as exc:
+                self._sync_trouble = f"the log of run {self.run_id} cannot be cut: {exc.strerror}"
+                raise StorageUnavailable(self._sync_trouble) from exc
+
+    def _mark(self, stream: int, time_us: int) -> None:
         """See to it that the index says whose the next byte will be."""
         new = Record(self.size, stream, max(1, time_us))
         number = logindex.slot(self._last, self._count, new)
@@ -212,13 +259,15 @@ class LogWriter:
         self._count = number + 1
 
     def _copy(self, fd: int, stream: Stream) -> int:
-        """Read and write, where splice(2) cannot; what finds no room is held."""
+        """Read and write, where splice(2) cannot; what finds no room on the disk is held."""
         data = self._held.pop(stream, b"") or _read_ready(fd)
         if not data:
             return 0
         written = 0
         try:
             written = self.append(data, stream)
+            if written < len(data) and not self._room():
+                written += self.append(data[written:], stream)
         finally:
             if written < len(data):
                 self._held[stream] = data[written:]

@@ -103,7 +103,7 @@ def a_run(spec: RunSpec, run_id: str = "run") -> Run:
 @contextmanager
 def open_console(directory: Path, run: Run) -> Iterator[ConsoleRig]:
     """A console for `run`, which need not be known to any supervisor; its log is in `directory`."""
-    log = LogWriter.create(directory, run.id)
+    log = LogWriter.create(directory, run.id, run.spec.log_limit)
     recorder, stop = Recorder(run), StopBox()
     try:
         yield ConsoleRig(Console(log, stop, recorder.post), stop, recorder, log, directory)

@@ -28,7 +28,7 @@ def keys_of_the_page() -> list[str]:
     table = ""
     for line in PAGE.splitlines():
         heading = re.match(r"## `\[(.*)\]`", line)
-        row = re.match(r"\| `([^`]+)` \|", line)
+        row = re.match(r"\| `([^`\"]+)` \|", line)
         if heading:
             table = heading[1]
         elif row:
@@ -71,7 +71,7 @@ def test_the_defaults_shown_are_the_defaults() -> None:
         key.rpartition(".")[2]
         for key in keys_of_the_code()
         if key.startswith(("supervisor.", "web."))
-    } - {"state_dir", "max_running", "socket", "limits"}
+    } - {"state_dir", "max_running", "max_log", "on_full", "socket", "limits"}
 
 
 def test_the_default_stop_shown_is_the_default() -> None:

@@ -11,15 +11,21 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 import trio
 
+from supervisor import lifecycle
 from supervisor.executors.local import LocalExecutor
 from supervisor.model import (
     Exited,
+    Failed,
+    LogLimit,
     NotStarted,
+    OnFull,
     Outcome,
     ProgramExited,
+    Reason,
     RunSpec,
     Started,
     StopCause,
@@ -114,6 +120,23 @@ async def test_many_runs_at_once_end_each_in_its_way(
             for number in range(100):
                 nursery.start_soon(one, number)
     assert codes == {number: number for number in range(100)}
+
+
+async def test_a_run_whose_full_log_is_a_failure_is_stopped(
+    executor: LocalExecutor, tmp_path: Path
+) -> None:
+    """It would write for ever; what it may keep is there, and why it was stopped."""
+    limit = LogLimit(100_000, OnFull.FAIL)
+    spec = msgspec.structs.replace(shell("yes; echo not reached"), log_limit=limit)
+    outcome, rig = await carry_out(executor, tmp_path, spec)
+    assert isinstance(outcome, Exited)
+    assert (outcome.signal, outcome.stopped) == ("TERM", StopCause.OUTPUT_LIMIT)
+    assert rig.output() == b"y\n" * 50_000
+    assert rig.run.stop is not None
+    assert (rig.run.stop.cause, rig.run.cancel_requested_at) == (StopCause.OUTPUT_LIMIT, None)
+    ended = lifecycle.judge(outcome)
+    assert isinstance(ended, Failed)
+    assert ended.reason is Reason.OUTPUT_LIMIT
 
 
 async def test_closed_outputs_are_not_the_end(executor: LocalExecutor, tmp_path: Path) -> None:

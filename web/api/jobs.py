@@ -40,6 +40,7 @@ def _view(call: Call, job: Job, last: Run | None) -> JobView:
         concurrency=job.concurrency,
         priority=job.priority,
         autostart=job.autostart,
+        log_limit=job.log_limit,
         tags=job.tags,
         last_run=call.view(last) if last is not None and seen else None,
     )

@@ -1,0 +1,60 @@
+"""Gives the oldest bytes of a log back, in place, so that all offsets stay (docs/log-format.md).
+
+The floor is stored before anything is given back, so no reader ever takes zeros for output: it
+looks at the floor after it has read.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import logging
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+from supervisor.log import logindex
+from supervisor.log.indexfile import IndexFile
+from supervisor.log.logfile import index_path, log_path
+from supervisor.log.logindex import Header
+
+_log = logging.getLogger("runwire.log")
+
+_KEEP_SIZE, _PUNCH_HOLE = 1, 2  # fallocate(2)
+
+
+def trim(directory: Path, run_id: str, floor: int) -> int:
+    """Give back what lies before `floor`; the oldest offset that is kept from now on.
+
+    It is `floor`, or the log's size if that is less, and never below what it was. Blocks until the
+    floor is on disk: for a worker thread. A file system that cannot make holes keeps the bytes,
+    but nobody sees them any more. Raises OSError.
+    """
+    with ExitStack() as files:
+        log = os.open(log_path(directory, run_id), os.O_RDWR | os.O_CLOEXEC)
+        files.callback(os.close, log)
+        index = os.open(index_path(directory, run_id), os.O_RDWR | os.O_CLOEXEC)
+        files.callback(os.close, index)
+        reader = IndexFile(index_path(directory, run_id))
+        files.callback(reader.close)
+        before = reader.header()
+        floor = min(floor, os.fstat(log).st_size)
+        if floor <= before.floor:
+            return before.floor
+        first = reader.number_at(floor)
+        os.pwrite(index, logindex.pack_header(Header(floor, first)), 0)
+        os.fdatasync(index)
+        _punch(log, 0, floor)
+        _punch(index, logindex.HEADER_SIZE, logindex.position(first))
+    return floor
+
+
+def _punch(fd: int, start: int, end: int) -> None:
+    """Make a hole; whole blocks are given back, the rest of them zeroed."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    arguments = (ctypes.c_int64(start), ctypes.c_int64(end - start))
+    if end > start and libc.fallocate(fd, _KEEP_SIZE | _PUNCH_HOLE, *arguments) != 0:
+        code = ctypes.get_errno()
+        if code not in {errno.EOPNOTSUPP, errno.ENOSYS}:
+            raise OSError(code, os.strerror(code))
+        _log.warning("this file system cannot give back a part of a file: %s", os.strerror(code))
