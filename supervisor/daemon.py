@@ -32,7 +32,7 @@ from supervisor.processes.tracking import open_tracker
 from supervisor.queue import Limits
 from supervisor.service import Jobs, Supervisor, open_supervisor
 from supervisor.statedir import StateDir, open_state_dir
-from web.app import create_app
+from web.app import open_app
 from web.auth.auth import DEV_TOKEN, Auth, make_auth
 from web.auth.bearer import open_bearer
 from web.auth.keys import Key, read_configured
@@ -76,13 +76,13 @@ async def _serve(
         stack.callback(close_all, sockets)
         sockets.append(open_unix(settings.web.socket))
         signals = stack.enter_context(trio.open_signal_receiver(*_SIGNALS))
+        shutdown = trio.Event()
         async with (
             _open_engine(settings, state) as (supervisor, tokens),
             open_bearer(settings.auth, keys, tokens) as bearer,
+            open_app(supervisor, settings.web, auth.with_bearer(bearer), shutdown) as app,
             trio.open_nursery() as nursery,
         ):
-            shutdown = trio.Event()
-            app = create_app(supervisor, settings.web, auth.with_bearer(bearer), shutdown, nursery)
             await nursery.start(serve_web, app, sockets, settings.web.limits, shutdown)
             for trouble in await supervisor.autostart():
                 _log.error("%s", trouble)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -28,8 +29,7 @@ from web.door import asking_request, check_host, own_names, peer_of
 from web.fence.peer import Peer
 from web.pages import Pages
 from web.problems import HttpProblem, plain_problem, problem_of, problem_response
-from web.socketio.door import SocketIo
-from web.socketio.runevents import RunEvents
+from web.socketio.late import LateSocketIo
 from web.streams.websockets import Streams
 
 log = logging.getLogger("runwire.web")
@@ -51,17 +51,27 @@ _DETAILS = {
 }
 
 
-def create_app(
+@asynccontextmanager
+async def open_app(
+    supervisor: Supervisor, settings: WebSettings, auth: Auth, shutdown: trio.Event
+) -> AsyncIterator[QuartTrio]:
+    """The ASGI application for `fence.serve_web`; streams end when `shutdown` is set.
+
+    What lasts longer than one connection is cut off at the end of the context.
+    """
+    async with trio.open_nursery() as nursery:
+        door = LateSocketIo(supervisor, settings, auth, shutdown, nursery)
+        yield _make_app(supervisor, settings, auth, shutdown, door)
+        nursery.cancel_scope.cancel()
+
+
+def _make_app(
     supervisor: Supervisor,
     settings: WebSettings,
     auth: Auth,
     shutdown: trio.Event,
-    nursery: trio.Nursery,
+    socket_io: LateSocketIo,
 ) -> QuartTrio:
-    """The ASGI application for `fence.serve_web`; streams end when `shutdown` is set.
-
-    What lasts longer than one connection runs in `nursery`.
-    """
     app = QuartTrio("runwire", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.limits.max_body
     app.config["BODY_TIMEOUT"] = settings.limits.idle_timeout_s
@@ -73,8 +83,6 @@ def create_app(
     app.add_websocket("/runs/<run_id>/stream", "stream", streams.one)
     app.add_websocket("/runs", "stream by query", streams.one)
     app.add_websocket("/events", "events", streams.all)
-    run_events = RunEvents(supervisor, auth, shutdown)
-    socket_io = SocketIo(settings, run_events, shutdown, nursery)
     app.extensions["socket.io"] = socket_io
     app.add_websocket("/runs/", "socket.io", socket_io.websocket)
     app.add_url_rule("/runs/", "socket.io polling", socket_io.http, methods=["GET", "POST"])

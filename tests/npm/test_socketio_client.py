@@ -16,6 +16,7 @@ from supervisor.model import Actor
 from supervisor.wire import TokenRequest
 from tests.npm.cuttable import Proxy, open_proxy
 from tests.npm.node import Client, Happening, client, output
+from tests.web.polled import sessions
 from tests.web.served import TOKEN, Site, running_site, until
 from web.socketio import engineio
 from web.streams import conversation
@@ -256,11 +257,10 @@ async def test_nothing_is_left_of_a_client_that_went(
     monkeypatch.setattr(engineio, "PING_INTERVAL_S", 1)
     monkeypatch.setattr(engineio, "PING_TIMEOUT_S", 1)
     run_id = await site.shell("echo ready; sleep 60")
-    sessions = site.app.extensions["socket.io"]
     async with client(site.address[1], run_id, TOKEN, **options) as viewer:
         await viewer.until_message("stdout")
-        assert sessions.count == 1
+        assert sessions(site).count == 1
         if politely:
             await viewer.do(disconnect=True)
-            await until(lambda: sessions.count == 0)
-    await until(lambda: sessions.count == 0)
+            await until(lambda: sessions(site).count == 0)
+    await until(lambda: sessions(site).count == 0)

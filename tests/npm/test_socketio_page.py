@@ -12,7 +12,8 @@ from supervisor.config.settings import read_settings
 from tests.npm.node import HERE, WAIT_S
 from tests.web.served import TOKEN, running_site
 from tools.base import ROOT
-from web.socketio.engineio import MAX_PAYLOAD_BYTES, PING_INTERVAL_S, PING_TIMEOUT_S
+from web.socketio.engineio import PING_INTERVAL_S, PING_TIMEOUT_S
+from web.socketio.packets import MAX_PAYLOAD_BYTES
 
 pytestmark = pytest.mark.npm
 

@@ -13,9 +13,19 @@ import trio_websocket
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection
 
 from tests.web.served import TOKEN, Site
+from web.socketio.door import SocketIo
+from web.socketio.late import LateSocketIo
 
 SEPARATOR = "\x1e"
 Said = dict[str, Any]
+
+
+def sessions(site: Site) -> SocketIo:
+    """What there is behind the door of a site where a client has come already."""
+    door = site.app.extensions["socket.io"]
+    assert isinstance(door, LateSocketIo)
+    assert door._socket_io is not None
+    return door._socket_io
 
 
 class Polling:
@@ -37,7 +47,9 @@ class Polling:
         """The handshake; what it tells. Raises AssertionError if it is refused."""
         if run_id is not None:
             query["runId"] = run_id
-        answer = await self.ask(**query)
+        # The stock client, too, says it all in each request.
+        self.query |= query
+        answer = await self.ask()
         assert answer.status_code == 200, answer.text
         assert answer.headers["content-type"] == "text/plain; charset=UTF-8"
         assert answer.text[0] == "0"

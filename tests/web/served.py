@@ -26,7 +26,7 @@ from supervisor.queue import Limits
 from supervisor.service import Jobs, Supervisor, open_supervisor
 from supervisor.statedir import open_state_dir
 from supervisor.wire import CancelRequest
-from web.app import create_app
+from web.app import open_app
 from web.auth.auth import Auth, make_auth
 from web.auth.bearer import open_bearer
 from web.auth.jwks import Pace
@@ -140,7 +140,6 @@ async def running_site(
             open_journal(state.journal) as journal,
             open_tokens(journal, open_token_key(state.token_key)) as tokens,
             open_bearer(auth_settings, keys, tokens, pace=QUICK) as bearer,
-            trio.open_nursery() as nursery,
             open_supervisor(
                 journal=journal,
                 executor=LocalExecutor(
@@ -150,8 +149,9 @@ async def running_site(
                 jobs=Jobs(read.jobs, str(tmp_path)),
                 limits=Limits(max_running),
             ) as supervisor,
+            open_app(supervisor, settings, auth.with_bearer(bearer), shutdown) as app,
+            trio.open_nursery() as nursery,
         ):
-            app = create_app(supervisor, settings, auth.with_bearer(bearer), shutdown, nursery)
             await nursery.start(
                 serve_web, app, [*sockets, open_unix(path)], settings.limits, shutdown
             )

@@ -113,13 +113,13 @@ def no_body(status: HTTPStatus, headers: Mapping[str, str] | None = None) -> Res
     return response
 
 
-def decode_body(data: bytes | str, kind: type[T]) -> T:
+def decode_body(data: bytes | str | msgspec.Raw, kind: type[T]) -> T:
     """JSON as a `kind`. Raises BadRequest if it is none, BadValue naming the field."""
     try:
         return msgspec.json.decode(data, type=kind)
     except msgspec.ValidationError as error:
         raise bad_value(error, kind) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BadRequest(f"the body is not JSON: {error}") from error
 
 

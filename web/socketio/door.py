@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 from http import HTTPStatus
 from types import TracebackType
 
@@ -21,7 +22,9 @@ from quart.wrappers.response import ResponseBody
 
 from supervisor.config.settings import WebSettings
 from supervisor.errors import BadRequest
+from supervisor.service import Supervisor
 from web.api.call import decode_query
+from web.auth.auth import Auth
 from web.door import (
     asking_request,
     asking_websocket,
@@ -33,8 +36,18 @@ from web.door import (
 )
 from web.fence.firewall import firewall
 from web.problems import HttpProblem
-from web.socketio.engineio import MAX_PAYLOAD_BYTES, Session
-from web.socketio.packets import PROBE, PROBED, Kind, decode_packet, decode_payload, encode_payload
+from web.socketio.engineio import Session
+from web.socketio.packets import (
+    MAX_PAYLOAD_BYTES,
+    PROBE,
+    PROBED,
+    Kind,
+    Packet,
+    decode_packet,
+    decode_payload,
+    encode_packet,
+    encode_payload,
+)
 from web.socketio.runevents import Asking, RunEvents
 from web.streams.conversation import GOING_AWAY, NORMAL
 from web.streams.stream import StreamQuery
@@ -72,13 +85,25 @@ class Address(Struct, frozen=True, kw_only=True):
         )
 
 
+class Name(Struct, frozen=True):
+    """What a session is found by: whoever knows its `sid` alone, from some log, finds nothing.
+
+    The others are the header and the token in the address that the first request came with.
+    """
+
+    sid: str
+    authorization: str | None
+    token: str | None
+
+
 class SocketIo:
     """All sessions of an application."""
 
     def __init__(
         self,
+        supervisor: Supervisor,
         settings: WebSettings,
-        run_events: RunEvents,
+        auth: Auth,
         shutdown: trio.Event,
         nursery: trio.Nursery,
     ) -> None:
@@ -86,10 +111,10 @@ class SocketIo:
         self._limits = settings.limits
         self._names = own_names(settings)
         self._origins = settings.cors_origins
-        self._run_events = run_events
+        self._run_events = RunEvents(supervisor, auth, shutdown)
         self._shutdown = shutdown
         self._nursery = nursery
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[Name, Session] = {}
         self._of_peer: Counter[str] = Counter()
 
     @property
@@ -103,7 +128,7 @@ class SocketIo:
         address = _address(asked, "polling")
         check_origin(asked, self._origins)
         if address.sid is not None:
-            session = self._find(address.sid)
+            session = self._find(_name(address.sid, asked, address))
         elif asked.method == "GET":
             session = self._open(asked, address, websocket=False)
         else:
@@ -122,7 +147,7 @@ class SocketIo:
         if address.sid is None:
             session = self._open(socket, address, websocket=True)
         else:
-            session = self._find(address.sid)
+            session = self._find(_name(address.sid, socket, address))
             if session.probed:
                 raise BadRequest("this session is changing to another WebSocket")
         if session.websocket or await self._upgrade(socket, session):
@@ -130,8 +155,8 @@ class SocketIo:
 
     # --- sessions --------------------------------------------------------------------------------
 
-    def _find(self, sid: str) -> Session:
-        session = self._sessions.get(sid)
+    def _find(self, name: Name) -> Session:
+        session = self._sessions.get(name)
         if session is None or session.websocket:
             raise BadRequest("there is no such session, or it has a WebSocket")
         return session
@@ -143,24 +168,21 @@ class SocketIo:
             or self._of_peer[peer.key] >= self._limits.max_connections_per_address
         ):
             raise HttpProblem(HTTPStatus.TOO_MANY_REQUESTS, "there are too many connections")
-        asking = Asking(
-            peer=peer, query=address.stream, authorization=asked.headers.get("Authorization")
-        )
         session = Session(websocket=websocket)
-        self._sessions[session.sid] = session
+        name = _name(session.sid, asked, address)
+        self._sessions[name] = session
         self._of_peer[peer.key] += 1
-        self._nursery.start_soon(self._run, session, asking)
+        asking = Asking(peer=peer, query=address.stream, authorization=name.authorization)
+        self._nursery.start_soon(self._run, name, session, asking)
         return session
 
-    async def _run(self, session: Session, asking: Asking) -> None:
+    async def _run(self, name: Name, session: Session, asking: Asking) -> None:
         """One session, from the first request to the end."""
         try:
             with firewall(f"Socket.IO session of {asking.peer}"):
-                await session.run(
-                    functools.partial(self._run_events.serve, asking=asking), self._shutdown
-                )
+                await session.run(functools.partial(self._run_events.serve, asking=asking))
         finally:
-            del self._sessions[session.sid]
+            del self._sessions[name]
             self._of_peer[asking.peer.key] -= 1
             if not self._of_peer[asking.peer.key]:
                 del self._of_peer[asking.peer.key]
@@ -169,11 +191,12 @@ class SocketIo:
 
     async def _upgrade(self, socket: Websocket, session: Session) -> bool:
         """Have a polling client change over, if it goes through with that."""
-        with session.probing(), trio.move_on_after(_UPGRADE_WAIT_S):
+        with session.probing(), trio.move_on_after(_UPGRADE_WAIT_S), suppress(BadRequest):
             await socket.accept()
-            if await socket.receive() == PROBE:
-                await socket.send(PROBED)
-                if await socket.receive() == Kind.UPGRADE and not session.websocket:
+            if await _next_packet(socket) == PROBE:
+                await socket.send(encode_packet(PROBED))
+                changed = (await _next_packet(socket)).kind is Kind.UPGRADE
+                if changed and not session.websocket:
                     session.websocket = True
                     return True
         await socket.close(NORMAL)
@@ -197,18 +220,22 @@ class SocketIo:
 async def _speak(socket: Websocket, session: Session) -> None:
     """Send what the session says, until it ends."""
     await socket.accept()
-    while (packet := await session.take()) not in {None, Kind.CLOSE}:
+    while (packet := await session.take()) is not None and packet.kind is not Kind.CLOSE:
         with session.delivering():
-            await socket.send(packet)
+            await socket.send(encode_packet(packet))
 
 
 async def _listen(socket: Websocket, session: Session) -> None:
     """Hand on what the client says, until it says what makes no sense."""
     try:
         while True:
-            await session.hear(decode_packet(await socket.receive()))
+            await session.hear(await _next_packet(socket))
     except BadRequest:
         session.close()
+
+
+async def _next_packet(socket: Websocket) -> Packet:
+    return decode_packet(await socket.receive())
 
 
 # --- polling -------------------------------------------------------------------------------------
@@ -254,19 +281,28 @@ async def _parts(body: bytes) -> AsyncGenerator[bytes, None]:
 
 async def _take_in(session: Session, asked: Request) -> None:
     """What the client says, in the body. Whoever says what makes no sense is left."""
-    if (asked.content_length or 0) > MAX_PAYLOAD_BYTES:
-        session.close()
-        raise HttpProblem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have {MAX_PAYLOAD_BYTES} bytes"
-        )
-    body = await asked.get_data()
-    assert isinstance(body, bytes)  # noqa: S101 - no text was asked for
     try:
-        for packet in decode_payload(body):
+        for packet in decode_payload(await _body(asked)):
             await session.hear(packet)
-    except BadRequest:
+    except (BadRequest, HttpProblem):
         session.close()
         raise
+
+
+async def _body(asked: Request) -> bytes:
+    # One that comes in chunks does not say how long it is.
+    if (asked.content_length or 0) <= MAX_PAYLOAD_BYTES:
+        body = await asked.get_data()
+        assert isinstance(body, bytes)  # noqa: S101 - no text was asked for
+        if len(body) <= MAX_PAYLOAD_BYTES:
+            return body
+    raise HttpProblem(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have {MAX_PAYLOAD_BYTES} bytes"
+    )
+
+
+def _name(sid: str, asked: Request | Websocket, address: Address) -> Name:
+    return Name(sid, asked.headers.get("Authorization"), address.token)
 
 
 def _address(asked: Request | Websocket, transport: str) -> Address:

@@ -17,17 +17,14 @@ import trio
 from supervisor.errors import BadRequest
 from supervisor.pulse import Pulse
 from supervisor.units import KIB
-from web.socketio.packets import Handshake, Kind, Packet, open_packet
+from web.socketio.packets import MAX_PAYLOAD_BYTES, Handshake, Kind, Packet, open_packet
 
 PING_INTERVAL_S = 25.0
 PING_TIMEOUT_S = 20.0
-MAX_PAYLOAD_BYTES = 64 * KIB
-"""The longest body that a polling client may send."""
+LAST_WORDS_S = 5.0
+"""How long a client may let what is left lie there when everything has been said."""
 
 _BATCH_CHARS = 256 * KIB
-_INBOX = 8
-_LINGER_S = 1.0
-"""How long the last words may take at a shutdown."""
 _PROBED_POLL_S = 0.05
 """While a client changes to a WebSocket, it waits for the end of its poll."""
 _SID_BYTES = 18
@@ -45,10 +42,10 @@ class Session:
         """Whether a WebSocket is there already and the client has not changed over to it."""
         self.over = False
         """Whether nothing more can be said or heard."""
-        self._to_say: deque[str] = deque()
+        self._to_say: deque[Packet] = deque()
         self._size = 0
         self._changed = Pulse()
-        self._heard, self._inbox = trio.open_memory_channel[str](_INBOX)
+        self._heard, self._inbox = trio.open_memory_channel[str](0)
         self._scope = trio.CancelScope()
         self._polled = False
         self._on_the_way = 0
@@ -65,21 +62,14 @@ class Session:
             max_payload=MAX_PAYLOAD_BYTES,
         )
 
-    async def run(self, talk: Callable[[Session], Awaitable[None]], shutdown: trio.Event) -> None:
+    async def run(self, talk: Callable[[Session], Awaitable[None]]) -> None:
         """Have `talk` say and hear everything; return when the client has it all or is gone."""
-
-        async def hurry() -> None:
-            await shutdown.wait()
-            await trio.sleep(_LINGER_S)
-            self.close()
-
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._keep_alive)
-                    nursery.start_soon(hurry)
                     await talk(self)
-                    self._put(Kind.CLOSE)
+                    self._put(Packet(Kind.CLOSE))
                     await self._wait_all_delivered()
                     nursery.cancel_scope.cancel()
         finally:
@@ -94,25 +84,30 @@ class Session:
 
     # --- for who talks ---------------------------------------------------------------------------
 
-    async def say(self, packet: str) -> None:
-        """Give `packet` to the transport, as soon as there is room for it."""
+    async def say(self, message: str) -> None:
+        """Give `message` to the transport, as soon as there is room for it."""
         await trio.lowlevel.checkpoint()
         while self._size >= _BATCH_CHARS:
             await self._changed.wait()
-        self._put(packet)
+        self._put(Packet(Kind.MESSAGE, message))
 
     async def listen(self) -> str:
         """The next message from the client."""
         return await self._inbox.receive()
 
-    def _put(self, packet: str) -> None:
+    def _put(self, packet: Packet) -> None:
         self._to_say.append(packet)
-        self._size += len(packet)
+        self._size += len(packet.data)
         self._changed.fire()
 
     async def _wait_all_delivered(self) -> None:
+        """Return when the client has everything, or lets it lie there."""
         while self._to_say or self._on_the_way:
-            await self._changed.wait()
+            with trio.move_on_after(LAST_WORDS_S) as patience:
+                await self._changed.wait()
+            # What is on its way is bounded by its connection, which looks for progress.
+            if patience.cancelled_caught and not self._on_the_way:
+                return
 
     # --- for transports --------------------------------------------------------------------------
 
@@ -129,7 +124,7 @@ class Session:
             case _:
                 raise BadRequest("this packet makes no sense here")
 
-    async def take(self) -> str | None:
+    async def take(self) -> Packet | None:
         """The next packet, as soon as there is one; None if there will be no more."""
         await trio.lowlevel.checkpoint()
         while not self._to_say:
@@ -138,7 +133,7 @@ class Session:
             await self._changed.wait()
         return self._took(self._to_say.popleft())
 
-    async def poll(self) -> list[str]:
+    async def poll(self) -> list[Packet]:
         """All packets there are, as soon as there is one.
 
         Raises BadRequest if another poll is waiting already.
@@ -154,7 +149,7 @@ class Session:
         finally:
             self._polled = False
         if self.websocket or not self._to_say:
-            return [Kind.NOOP]
+            return [Packet(Kind.NOOP)]
         return [self._took(self._to_say.popleft()) for _ in range(self._until_close())]
 
     def _until_close(self) -> int:
@@ -163,11 +158,11 @@ class Session:
         A client deals with an answer's messages later than with a CLOSE beside them, and would
         take them for ones of its next connection.
         """
-        last = self._to_say[-1] == Kind.CLOSE
+        last = self._to_say[-1].kind is Kind.CLOSE
         return len(self._to_say) - 1 if last and len(self._to_say) > 1 else len(self._to_say)
 
-    def _took(self, packet: str) -> str:
-        self._size -= len(packet)
+    def _took(self, packet: Packet) -> Packet:
+        self._size -= len(packet.data)
         self._changed.fire()
         return packet
 
@@ -203,8 +198,7 @@ class Session:
             await trio.sleep(PING_INTERVAL_S)
             self._answered = trio.Event()
             # Before what waits already: a slow client must see it in time.
-            self._to_say.appendleft(Kind.PING)
-            self._size += len(Kind.PING)
+            self._to_say.appendleft(Packet(Kind.PING))
             self._changed.fire()
             await self._wait_answered()
 

@@ -135,7 +135,7 @@ class RunEvents:
             raise BadValue("there is no other namespace than /", field="namespace")
         if asking.query.run_id is None:
             raise BadValue("runId has to be in the query", field="runId")
-        connect = decode_body(said.data or "{}", Connect)
+        connect = decode_body(said.data or b"{}", Connect)
         run_id = check_run_id(asking.query.run_id)
         claims = await self._claims(asking, connect.token, run_id)
         run = await self._supervisor.get(run_id)
@@ -242,7 +242,7 @@ class EventLine:
         """Have the client go away, unless it is to come back."""
         del reason
         if code not in COME_BACK_CODES:
-            await self._session.say(packets.DISCONNECT)
+            await self._session.say(packets.disconnect())
 
     def abort(self) -> None:
         """End it now."""

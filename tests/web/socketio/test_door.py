@@ -10,26 +10,22 @@ from supervisor.config.authtable import AuthSettings
 from supervisor.config.settings import WebLimits
 from supervisor.model import Actor
 from supervisor.wire import TokenRequest
-from tests.web.polled import Polling, Refused, closed, heard, told, watching, web_socket
+from tests.web.polled import (
+    Polling,
+    Refused,
+    closed,
+    heard,
+    sessions,
+    told,
+    watching,
+    web_socket,
+)
 from tests.web.served import TOKEN, OpenSite, Site, until
 from web.socketio import door as socketio
-from web.socketio import engineio, runevents
-from web.socketio.door import SocketIo
+from web.socketio import runevents
 
 ADMIN = full_claims(Actor("user", "admin"))
 ORIGIN = "https://dash.example"
-
-
-@pytest.fixture(autouse=True)
-def _quick_shutdown(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Servers of tests do not wait long for clients that have gone without a word."""
-    monkeypatch.setattr(engineio, "_LINGER_S", 0.1)
-
-
-def sessions(site: Site) -> SocketIo:
-    found = site.app.extensions["socket.io"]
-    assert isinstance(found, SocketIo)
-    return found
 
 
 # --- polling -------------------------------------------------------------------------------------
@@ -153,7 +149,7 @@ async def test_a_client_that_takes_nothing_holds_up_nobody(site: Site) -> None:
     ended = await site.ended(run_id)
     assert ended["status"] == "succeeded"
     # One batch, and the message that made it one.
-    assert sum(map(len, session._to_say)) < 2 * 256 * 1024
+    assert sum(len(packet.data) for packet in session._to_say) < 2 * 256 * 1024
     packets: list[str] = []
     while not packets or told(packets[-1:])[-1]["type"] != "end":
         packets += await client.poll()
@@ -437,22 +433,28 @@ async def test_a_websocket_ends_with_what_makes_no_sense(site: Site, nonsense: s
 # --- the end of the server -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("takes", [True, False])
-async def test_who_is_there_when_the_server_ends_is_to_come_again(
-    open_site: OpenSite, takes: bool
-) -> None:
+async def test_who_is_there_when_the_server_ends_is_to_come_again(open_site: OpenSite) -> None:
     async with open_site() as site:
-        run_id = await site.shell("echo x; sleep 60")
-        client = await watching(site, run_id)
+        client = await watching(site, await site.shell("echo x; sleep 60"))
         while told(await client.poll())[-1]["type"] != "stdout":
             pass
         site.shutdown.set()
-        if takes:
-            *_, error, close = await client.rest()
-            assert told([error])[0]["code"] == "shutting_down"
-            assert close == "1"
-        with trio.fail_after(3):
-            await until(lambda: sessions(site).count == 0)
+        *_, error, close = await client.rest()
+        assert told([error])[0]["code"] == "shutting_down"
+        assert close == "1"
+
+
+async def test_a_server_ends_without_waiting_for_who_has_gone(
+    open_site: OpenSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.socketio.engineio.LAST_WORDS_S", 1000)
+    with trio.fail_after(20):
+        async with open_site() as site:
+            await watching(site, await site.shell("sleep 60"))
+            await Polling(site).open("x")
+            there = sessions(site)
+            assert there.count == 2
+    assert there.count == 0
 
 
 async def test_it_is_found_under_a_base_path_too(open_site: OpenSite) -> None:

@@ -11,25 +11,23 @@ import trio.testing
 from trio.testing import MockClock
 
 from supervisor.errors import BadRequest
-from web.socketio import engineio
-from web.socketio.engineio import PING_INTERVAL_S, PING_TIMEOUT_S, Session
+from web.socketio.engineio import LAST_WORDS_S, PING_INTERVAL_S, PING_TIMEOUT_S, Session
 from web.socketio.packets import Kind, Packet
 
 Talk = Callable[[Session], Awaitable[None]]
-BIG = "4" + "x" * 100_000
+BIG = "x" * 100_000
+CLOSE, NOOP, PING = Packet(Kind.CLOSE), Packet(Kind.NOOP), Packet(Kind.PING)
 
 
 @asynccontextmanager
-async def opened(
-    talk: Talk, *, websocket: bool = False, shutdown: trio.Event | None = None
-) -> AsyncIterator[Session]:
+async def opened(talk: Talk, *, websocket: bool = False) -> AsyncIterator[Session]:
     """A session whose first packet was taken."""
     session = Session(websocket=websocket)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(session.run, talk, trio.Event() if shutdown is None else shutdown)
+        nursery.start_soon(session.run, talk)
         (first,) = await session.poll() if not websocket else [await session.take()]
         assert first is not None
-        assert first.startswith(Kind.OPEN)
+        assert first.kind is Kind.OPEN
         yield session
         nursery.cancel_scope.cancel()
 
@@ -46,53 +44,58 @@ async def ended(session: Session) -> None:
         await trio.sleep(0.1)
 
 
-def saying(*packets: str) -> Talk:
+def saying(*messages: str) -> Talk:
     async def talk(session: Session) -> None:
-        for packet in packets:
-            await session.say(packet)
+        for message in messages:
+            await session.say(message)
 
     return talk
+
+
+def said(*messages: str) -> list[Packet]:
+    return [Packet(Kind.MESSAGE, message) for message in messages]
 
 
 async def test_a_poll_waits_and_gets_all_that_is_there() -> None:
     go = trio.Event()
 
     async def talk(session: Session) -> None:
-        await session.say("4a")
-        await session.say("4b")
+        await session.say("a")
+        await session.say("b")
         await go.wait()
 
     async with opened(talk) as session:
         await trio.testing.wait_all_tasks_blocked()
-        assert await session.poll() == ["4a", "4b"]
+        assert await session.poll() == said("a", "b")
         go.set()
-        assert await session.poll() == [Kind.CLOSE]
+        assert await session.poll() == [CLOSE]
         await trio.testing.wait_all_tasks_blocked()
         assert session.over
-        assert await session.poll() == [Kind.NOOP]
+        assert await session.poll() == [NOOP]
 
 
 async def test_the_close_comes_in_an_answer_of_its_own() -> None:
-    async with opened(saying("4a", "4b")) as session:
+    async with opened(saying("a", "b")) as session:
         await trio.testing.wait_all_tasks_blocked()
-        assert await session.poll() == ["4a", "4b"]
-        assert await session.poll() == [Kind.CLOSE]
+        assert await session.poll() == said("a", "b")
+        assert await session.poll() == [CLOSE]
 
 
 async def test_no_more_than_one_batch_waits_for_a_client_that_takes_nothing() -> None:
-    said: list[str] = []
+    taken = 0
 
     async def talk(session: Session) -> None:
+        nonlocal taken
         for _ in range(100):
             await session.say(BIG)
-            said.append(BIG)
+            taken += 1
 
     async with opened(talk) as session:
         await trio.testing.wait_all_tasks_blocked()
-        assert len(said) == 3  # the first that makes it a batch is the last
-        assert await session.poll() == said[:3]
+        assert taken == 3  # the first that makes it a batch is the last
+        assert await session.poll() == said(BIG, BIG, BIG)
         await trio.testing.wait_all_tasks_blocked()
-        assert len(said) == 6
+        assert taken == 6
 
 
 async def test_two_polls_at_once_are_one_too_many() -> None:
@@ -147,7 +150,7 @@ async def test_a_client_that_closes_is_let_go() -> None:
 async def test_a_client_that_answers_pings_stays(autojump_clock: MockClock) -> None:
     async with opened(silence) as session:
         for _ in range(5):
-            assert await session.poll() == [Kind.PING]
+            assert await session.poll() == [PING]
             await session.hear(Packet(Kind.PONG))
         assert trio.current_time() >= 5 * PING_INTERVAL_S
         assert not session.over
@@ -156,7 +159,7 @@ async def test_a_client_that_answers_pings_stays(autojump_clock: MockClock) -> N
 async def test_a_client_that_answers_no_ping_is_gone(autojump_clock: MockClock) -> None:
     async with opened(silence) as session:
         began = trio.current_time()
-        assert await session.poll() == [Kind.PING]
+        assert await session.poll() == [PING]
         with session.delivering():
             pass
         await ended(session)
@@ -193,14 +196,18 @@ async def test_a_client_that_is_slow_but_moving_stays(autojump_clock: MockClock)
 async def test_a_ping_does_not_wait_behind_what_a_slow_client_has_to_take(
     autojump_clock: MockClock,
 ) -> None:
-    async with opened(saying(BIG, BIG, BIG)) as session:
+    async def talk(session: Session) -> None:
+        while True:
+            await session.say(BIG)
+
+    async with opened(talk) as session:
         await trio.sleep(PING_INTERVAL_S + 1)
-        assert await session.take() == Kind.PING
-        assert await session.take() == BIG
+        assert await session.take() == PING
+        assert [await session.take()] == said(BIG)
 
 
 async def test_what_is_lost_on_its_way_ends_the_connection() -> None:
-    async with opened(saying("4a")) as session:
+    async with opened(saying("a")) as session:
         await session.poll()
         with pytest.raises(OSError, match="cut"), session.delivering():
             raise OSError("cut")
@@ -209,40 +216,48 @@ async def test_what_is_lost_on_its_way_ends_the_connection() -> None:
 
 
 async def test_it_lasts_until_the_last_word_was_delivered(autojump_clock: MockClock) -> None:
-    async with opened(saying("4bye")) as session:
+    async with opened(saying("bye")) as session:
         await session.poll()
         with session.delivering():
-            assert await session.poll() == [Kind.CLOSE]
+            assert await session.poll() == [CLOSE]
             await trio.sleep(10)
             assert not session.over
         await trio.testing.wait_all_tasks_blocked()
         assert session.over
 
 
-async def test_a_shutdown_waits_for_nobody_long(autojump_clock: MockClock) -> None:
-    shutdown = trio.Event()
-    async with opened(silence, shutdown=shutdown) as session:
+async def test_who_lets_the_last_words_lie_there_is_left(autojump_clock: MockClock) -> None:
+    async with opened(saying("bye")) as session:
         began = trio.current_time()
-        shutdown.set()
         await ended(session)
-        assert trio.current_time() - began < 1.5
+        assert trio.current_time() - began == pytest.approx(LAST_WORDS_S, abs=1)
+
+
+async def test_who_takes_the_last_words_slowly_gets_them(autojump_clock: MockClock) -> None:
+    async with opened(saying("one", "two")) as session:
+        for word in ("one", "two"):
+            await trio.sleep(LAST_WORDS_S - 1)
+            assert [await session.take()] == said(word)
+            with session.delivering():
+                await trio.sleep(LAST_WORDS_S + 1)
+        assert await session.take() == CLOSE
 
 
 async def test_while_a_websocket_is_tried_a_poll_ends_soon(autojump_clock: MockClock) -> None:
     async with opened(silence) as session:
         began = trio.current_time()
         with session.probing():
-            assert await session.poll() == [Kind.NOOP]
+            assert await session.poll() == [NOOP]
             assert trio.current_time() - began < 1
             session.websocket = True
-        assert await session.poll() == [Kind.NOOP]
+        assert await session.poll() == [NOOP]
 
 
 async def test_a_poll_that_waits_is_ended_when_a_websocket_is_tried(
     autojump_clock: MockClock,
 ) -> None:
     async with opened(silence) as session, trio.open_nursery() as nursery:
-        got: list[list[str]] = []
+        got: list[list[Packet]] = []
 
         async def poll() -> None:
             got.append(await session.poll())
@@ -251,23 +266,26 @@ async def test_a_poll_that_waits_is_ended_when_a_websocket_is_tried(
         await trio.testing.wait_all_tasks_blocked()
         with session.probing():
             await trio.sleep(1)
-        assert got == [[Kind.NOOP]]
+        assert got == [[NOOP]]
 
 
 async def test_after_the_change_no_poll_takes_what_the_websocket_is_to_have() -> None:
-    async with opened(saying("4a")) as session:
+    async with opened(saying("a")) as session:
         with session.probing():
             session.websocket = True
-        assert await session.poll() == [Kind.NOOP]
-        assert await session.take() == "4a"
-        assert await session.take() == Kind.CLOSE
+        assert await session.poll() == [NOOP]
+        assert [await session.take()] == said("a")
+        assert await session.take() == CLOSE
         assert await session.take() is None
 
 
 async def test_what_is_offered_depends_on_how_the_client_began() -> None:
     polling, websocket = Session(websocket=False), Session(websocket=True)
-    assert '"upgrades":["websocket"]' in (await polling.poll())[0]
+    assert '"upgrades":["websocket"]' in (await polling.poll())[0].data
     assert '"upgrades":[]' in str(await websocket.take())
-    assert polling.sid != websocket.sid
-    assert len(polling.sid) >= 20
-    assert engineio.MAX_PAYLOAD_BYTES == 65536
+
+
+def test_nobody_can_guess_the_name_of_a_session() -> None:
+    names = {Session(websocket=False).sid for _ in range(1000)}
+    assert len(names) == 1000
+    assert {len(name) for name in names} == {24}  # 18 random bytes
