@@ -13,7 +13,20 @@ from quart import Response, request
 
 from web.api.call import no_body
 
-_ANY = "*"
+_METHODS = "GET, HEAD, POST, DELETE"
+_READABLE = (
+    "Accept-Ranges",
+    "Content-Disposition",
+    "Content-Range",
+    "ETag",
+    "Location",
+    "Retry-After",
+    "Runwire-Log-Offset",
+    "Runwire-Log-Oldest",
+    "Runwire-Log-Size",
+    "WWW-Authenticate",
+)
+"""Headers of ours that a page may read besides the usual: with credentials, `*` would be a name."""
 _REMEMBER_S = 600
 
 
@@ -21,21 +34,26 @@ class Cors:
     """For the whole application; add `answer_preflight` before and `add_headers` after requests."""
 
     def __init__(self, origins: Collection[str]) -> None:
-        """`origins` are lower case; `*` is all of them."""
+        """`origins` are lower case, and compared as a whole."""
         self._origins = origins
 
     async def answer_preflight(self) -> Response | None:
         """The answer, if the request is a browser's question that we answer with yes."""
-        wanted = request.headers.get("Access-Control-Request-Method")
-        if request.method != "OPTIONS" or wanted is None or not self._allowed():
+        asking = "Access-Control-Request-Method" in request.headers
+        if request.method != "OPTIONS" or not asking or not self._allowed():
             return None
-        headers = {
-            "Access-Control-Allow-Methods": wanted,
-            "Access-Control-Max-Age": str(_REMEMBER_S),
-        }
+        response = no_body(
+            HTTPStatus.NO_CONTENT,
+            {
+                "Access-Control-Allow-Methods": _METHODS,
+                "Access-Control-Max-Age": str(_REMEMBER_S),
+            },
+        )
+        # Front ends' libraries add headers of their own, which mean nothing here.
         if asked := request.headers.get("Access-Control-Request-Headers"):
-            headers["Access-Control-Allow-Headers"] = asked
-        return no_body(HTTPStatus.NO_CONTENT, headers)
+            response.headers["Access-Control-Allow-Headers"] = asked
+            response.vary.add("Access-Control-Request-Headers")
+        return response
 
     async def add_headers(self, response: Response) -> Response:
         """Let the page read the answer, if its site may and not everybody may anyway."""
@@ -44,12 +62,10 @@ class Cors:
         response.vary.add("Origin")
         if self._allowed():
             response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
-            response.headers["Access-Control-Expose-Headers"] = _ANY
-            if _ANY not in self._origins:
-                # We set no cookies, but front ends that send those of a proxy ask for this.
-                response.headers["Access-Control-Allow-Credentials"] = "true"
+            response.headers["Access-Control-Expose-Headers"] = ", ".join(_READABLE)
+            # We set no cookies, but front ends that send those of a proxy ask for this.
+            response.headers["Access-Control-Allow-Credentials"] = "true"
         return response
 
     def _allowed(self) -> bool:
-        origin = request.headers.get("Origin")
-        return origin is not None and (_ANY in self._origins or origin.lower() in self._origins)
+        return request.headers.get("Origin", "").lower() in self._origins

@@ -37,9 +37,9 @@ def same_origin(origin: str, host: str) -> bool:
 def origin_allowed(origin: str, host: str, origins: Collection[str]) -> bool:
     """Whether a page of `origin` may use the server that it asked as `host`.
 
-    `origins` are those that may besides the server's own, lower case; a `*` allows all.
+    `origins` are those that may besides the server's own, lower case.
     """
-    return same_origin(origin, host) or origin.lower() in origins or "*" in origins
+    return same_origin(origin, host) or origin.lower() in origins
 
 
 def bare_host(header: str) -> str | None:

@@ -29,7 +29,7 @@ _SOCKET_PATH_MAX = 107  # bytes, one less than sun_path holds (unix(7))
 _FILE_MAX = 8 * MIB
 _BASE_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?", re.ASCII)
 _HOST = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]", re.ASCII)
-_ORIGIN = re.compile(rf"\*|https?://(?:{_HOST.pattern})(?::[0-9]{{1,5}})?", re.ASCII)
+_ORIGIN = re.compile(rf"https?://(?:{_HOST.pattern})(?::[0-9]{{1,5}})?", re.ASCII)
 
 
 class SupervisorSettings(Struct, frozen=True, kw_only=True):
@@ -279,7 +279,7 @@ def _read_origins(table: Table) -> tuple[str, ...]:
     for place, origin in enumerate(origins):
         if not _ORIGIN.fullmatch(origin):
             table.wrong(
-                f'must be like "https://example.com", without a path, or "*", not "{origin}"',
+                f'must be like "https://example.com", without a path, not "{origin}"',
                 "cors_origins",
                 place,
             )

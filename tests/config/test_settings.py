@@ -80,7 +80,7 @@ bind = "[::1]:0"
 socket = "/run/runwire.sock"
 base_path = "/build/runwire/"
 hosts = ["Runwire.example.org", "[::1]"]
-cors_origins = ["https://Dash.example.com:8443", "http://[::1]", "*"]
+cors_origins = ["https://Dash.example.com:8443", "http://[::1]"]
 
 [web.limits]
 max_body = "2M"
@@ -103,7 +103,7 @@ max_connections_per_address = 5
         socket=Path("/run/runwire.sock"),
         base_path="/build/runwire",
         hosts=("runwire.example.org", "[::1]"),
-        cors_origins=("https://dash.example.com:8443", "http://[::1]", "*"),
+        cors_origins=("https://dash.example.com:8443", "http://[::1]"),
         limits=WebLimits(
             max_body=2 * 1024**2,
             max_headers=16 * 1024,
@@ -230,9 +230,13 @@ def test_the_error_s_text_is_its_mistakes_line_by_line() -> None:
         ("[web]\nport = 5", "port: there is no such key"),
         ("[web]\nhosts = 'a'", 'hosts: must be a list of strings, not "a"'),
         (
-            "[web]\ncors_origins = ['*', 'https://a/']",
-            'cors_origins[1]: must be like "https://example.com", without a path, or "*", not',
+            "[web]\ncors_origins = ['https://a', 'https://a/']",
+            'cors_origins[1]: must be like "https://example.com", without a path, not "https://a/"',
         ),
+        ("[web]\ncors_origins = ['*']", "cors_origins[0]: must be like"),
+        ("[web]\ncors_origins = ['https://*']", "cors_origins[0]: must be like"),
+        ("[web]\ncors_origins = ['https://*.example.com']", "cors_origins[0]: must be like"),
+        ("[web]\ncors_origins = ['null']", "cors_origins[0]: must be like"),
         ("[web]\ncors_origins = ['a.example']", "cors_origins[0]: must be like"),
         (
             "[web]\nhosts = ['https://a']",
