@@ -77,6 +77,11 @@ class Polling:
         assert answer.status_code == 200, answer.text
         return answer.text.split(SEPARATOR)
 
+    async def next(self) -> str:
+        """The next packet."""
+        packet, *self._left = await self.poll()
+        return packet
+
     async def connect(self, **auth: object) -> Said:
         """Socket.IO's CONNECT; the answer, whichever it is."""
         await self.say("40" + msgspec.json.encode(auth).decode())
@@ -93,10 +98,16 @@ class Polling:
         return packets
 
 
-async def watching(site: Site, run_id: str, **auth: object) -> Polling:
-    """A client that was let in."""
+async def opened(site: Site, run_id: str) -> Polling:
+    """A client that has a session and has not said who it is."""
     client = Polling(site)
     await client.open(run_id)
+    return client
+
+
+async def watching(site: Site, run_id: str, **auth: object) -> Polling:
+    """A client that was let in."""
+    client = await opened(site, run_id)
     answer = await client.connect(**{"token": TOKEN, **auth})
     assert not answer["refused"], answer
     return client

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 import trio
 
 from supervisor.access.claims import full_claims
-from supervisor.config.authtable import AuthSettings
-from supervisor.config.settings import WebLimits
 from supervisor.model import Actor
-from supervisor.wire import TokenRequest
 from tests.web.polled import (
     Polling,
     Refused,
     closed,
     heard,
+    opened,
     sessions,
     told,
     watching,
@@ -22,7 +22,6 @@ from tests.web.polled import (
 )
 from tests.web.served import TOKEN, OpenSite, Site, until
 from web.socketio import door as socketio
-from web.socketio import runevents
 
 ADMIN = full_claims(Actor("user", "admin"))
 ORIGIN = "https://dash.example"
@@ -116,6 +115,20 @@ async def test_a_session_ends_with_a_body_that_is_too_long(site: Site) -> None:
     await until(lambda: sessions(site).count == 0)
 
 
+async def test_a_body_that_does_not_say_how_long_it_is_is_bounded_as_well(site: Site) -> None:
+    client = Polling(site)
+    await client.open("x")
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"4"
+        for _ in range(65):
+            yield b"x" * 1024
+
+    answer = await client.request("POST", params=client.query, content=chunks())
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    await until(lambda: sessions(site).count == 0)
+
+
 async def test_a_session_ends_with_a_second_poll_at_once(site: Site) -> None:
     client = Polling(site)
     await client.open("x")
@@ -155,207 +168,6 @@ async def test_a_client_that_takes_nothing_holds_up_nobody(site: Site) -> None:
         packets += await client.poll()
     texts = [message["data"] for message in told(packets) if message["type"] == "stdout"]
     assert "".join(texts) == "".join(f"{number}\n" for number in range(1, 1_000_001))
-
-
-# --- who may come in -----------------------------------------------------------------------------
-
-
-async def test_who_does_not_connect_in_time_is_let_go(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runevents, "HELLO_WAIT_S", 0.1)
-    client = Polling(site)
-    await client.open("x")
-    assert await client.rest() == ["1"]
-
-
-@pytest.mark.parametrize("packet", ["4", "4x", "41", '42["run-event",{}]', "43[]"])
-async def test_who_does_not_connect_first_is_let_go(site: Site, packet: str) -> None:
-    client = Polling(site)
-    await client.open("x")
-    await client.say(packet)
-    assert await client.rest() == ["1"]
-
-
-@pytest.mark.parametrize(
-    ("auth", "code", "word"),
-    [
-        ("", "unauthenticated", "token"),
-        ('{"token": "wrong"}', "unauthenticated", "token"),
-        ('{"token": 5}', "bad_value", "token"),
-        ('{"token": "T", "from": "x"}', "bad_value", "from"),
-        ('{"token": "T", "streams": ["x"]}', "bad_value", "stream"),
-        ('{"token": "T", "streams": "x"}', "bad_value", "stream"),
-        ('{"token": "T", "window": 0}', "bad_value", "window"),
-        ('{"token": "T", "pid": "PID", "offset": "x"}', "bad_value", "offset"),
-        ("[]", "bad_value", "object"),
-        ('{"token": "T"', "bad_request", "JSON"),
-    ],
-)
-async def test_who_is_not_let_in_is_told_why(site: Site, auth: str, code: str, word: str) -> None:
-    run_id = await site.shell("echo x")
-    pid = (await Polling.connect(await opened(site, run_id), token=TOKEN))["pid"]
-    client = await opened(site, run_id)
-    await client.say("40" + auth.replace('"T"', f'"{TOKEN}"').replace("PID", pid))
-    (answer,) = await client.poll()
-    assert answer.startswith('44{"message":"')
-    assert f'"data":{{"code":"{code}"}}' in answer
-    assert word in answer
-
-
-async def opened(site: Site, run_id: str) -> Polling:
-    client = Polling(site)
-    await client.open(run_id)
-    return client
-
-
-async def test_there_is_no_other_namespace(site: Site) -> None:
-    client = await opened(site, await site.shell("echo x"))
-    await client.say(f'40/admin,{{"token":"{TOKEN}"}}')
-    (answer,) = await client.poll()
-    assert answer.startswith("44/admin,{")
-
-
-@pytest.mark.parametrize("run_id", [None, "nothing", "no/id"])
-async def test_there_has_to_be_such_a_run(site: Site, run_id: str | None) -> None:
-    client = Polling(site)
-    await client.open(run_id)
-    answer = await client.connect(token=TOKEN)
-    assert answer["refused"]
-    assert answer["data"]["code"] == ("bad_value" if run_id is None else "no_such_run")
-
-
-async def test_a_token_in_auth_counts_more_than_one_elsewhere(site: Site) -> None:
-    run_id = await site.shell("echo x")
-    client = Polling(site, Authorization=f"Bearer {TOKEN}")
-    await client.open(run_id, token=TOKEN)
-    assert (await client.connect(token="wrong"))["refused"]
-    for headers, query in (({"Authorization": f"Bearer {TOKEN}"}, {}), ({}, {"token": TOKEN})):
-        client = Polling(site, **headers)
-        await client.open(run_id, **query)
-        assert not (await client.connect())["refused"]
-
-
-async def test_tokens_in_addresses_can_be_switched_off(open_site: OpenSite) -> None:
-    async with open_site(auth_settings=AuthSettings(query_token=False)) as site:
-        run_id = await site.shell("echo x")
-        client = Polling(site)
-        await client.open(run_id, token=TOKEN)
-        assert (await client.connect())["refused"]
-        assert not (await Polling.connect(await opened(site, run_id), token=TOKEN))["refused"]
-
-
-async def test_a_ticket_opens_its_run_once(site: Site) -> None:
-    run_id = await site.shell("echo x")
-    ticket = (await site.http.post("/tickets", json={"run": run_id})).json()["ticket"]
-    other = await opened(site, await site.shell("echo y"))
-    assert (await other.connect(token=ticket))["refused"]
-    ticket = (await site.http.post("/tickets", json={"run": run_id})).json()["ticket"]
-    assert not (await Polling.connect(await opened(site, run_id), token=ticket))["refused"]
-    assert (await Polling.connect(await opened(site, run_id), token=ticket))["refused"]
-
-
-async def test_a_stream_ends_with_its_token_unless_a_new_one_came(site: Site) -> None:
-    run_id = await site.shell("echo x; sleep 60")
-    one, two = [await site.tokens.issue(TokenRequest(scope="runs:read"), ADMIN) for _ in range(2)]
-    client = await watching(site, run_id, token=one.token)
-    renewal = f'42["run-event",{{"type":"auth","token":"{two.token}"}}]'
-    await client.say(renewal)
-    await site.tokens.revoke(one.jti, ADMIN)
-    await client.say('427["run-event",{"type":"pong"}]')
-    packets: list[str] = []
-    while "437[]" not in packets:
-        packets += await client.poll()
-    await site.tokens.revoke(two.jti, ADMIN)
-    *_, error, disconnect, close = await client.rest()
-    assert told([error])[0]["code"] == "unauthenticated"
-    assert (disconnect, close) == ("41", "1")
-
-
-async def test_one_address_can_have_only_so_many_sessions(open_site: OpenSite) -> None:
-    async with open_site(limits=WebLimits(max_connections_per_address=4)) as site:
-        first = Polling(site)
-        await first.open("x")
-        for _ in range(3):
-            del first.query["sid"]
-            await first.open("x")
-        last = dict(first.query)
-        del first.query["sid"]
-        refused = await first.ask()
-        assert (refused.status_code, refused.json()["code"]) == (429, "too_many_connections")
-        assert int(refused.headers["retry-after"]) > 0
-        first.query = last
-        await first.say("1")
-        await until(lambda: sessions(site).count == 3)
-        del first.query["sid"]
-        await first.open("x")
-
-
-async def test_pages_of_other_sites_stay_out(site: Site) -> None:
-    client = Polling(site, Origin=ORIGIN)
-    assert (await client.ask()).status_code == 403
-    own = Polling(site, Origin=str(site.http.base_url).rstrip("/"))
-    await own.open("x")
-    own.headers["Origin"] = ORIGIN
-    assert (await own.post("41")).status_code == 403
-    with pytest.raises(Refused) as refused:
-        async with web_socket(site, origin=ORIGIN):
-            pass
-    assert refused.value.status == 403
-
-
-async def test_pages_of_sites_that_are_named_may_come_in(open_site: OpenSite) -> None:
-    async with open_site(cors_origins=(ORIGIN,)) as site:
-        client = Polling(site, Origin="HTTPS://Dash.example")
-        answer = await client.ask()
-        assert answer.status_code == 200
-        assert answer.headers["access-control-allow-origin"] == "HTTPS://Dash.example"
-        assert answer.headers["access-control-allow-credentials"] == "true"
-        assert answer.headers["vary"] == "Origin"
-        async with web_socket(site, origin=ORIGIN):
-            pass
-        assert (await Polling(site, Origin="https://evil.example").ask()).status_code == 403
-
-
-# --- going on where one was ----------------------------------------------------------------------
-
-
-async def test_who_comes_again_goes_on_where_it_was(site: Site) -> None:
-    run_id = await site.shell("seq 3")
-    await site.ended(run_id)
-    client = await opened(site, run_id)
-    pid = (await client.connect(token=TOKEN))["pid"]
-    packets: list[str] = []
-    while not packets or told(packets[-1:])[-1]["type"] != "end":
-        packets += await client.poll()
-    whole = told(packets)
-    for number, message in enumerate(whole[:-1]):
-        again = await opened(site, run_id)
-        assert (await again.connect(token=TOKEN, pid=pid, offset=message["place"]))["pid"] == pid
-        rest: list[str] = []
-        while not rest or told(rest[-1:])[-1]["type"] != "end":
-            rest += await again.poll()
-        assert told(rest) == whole[number + 1 :]
-
-
-async def test_a_place_in_another_run_means_nothing(site: Site) -> None:
-    one, two = await site.shell("seq 3"), await site.shell("seq 3")
-    await site.ended(two)
-    pid = (await Polling.connect(await opened(site, one), token=TOKEN))["pid"]
-    client = await opened(site, two)
-    answer = await client.connect(token=TOKEN, pid=pid, offset="6.9")
-    assert answer["pid"] != pid
-    assert told(await client.poll())[0]["seq"] == 1
-
-
-async def test_who_wishes_the_end_only_goes_on_after_it(site: Site) -> None:
-    run_id = await site.shell("seq 100; sleep 60")
-    await site.running(run_id, written=292)
-    client = await opened(site, run_id)
-    await client.connect(**{"token": TOKEN, "from": -3})
-    messages = told(await client.poll())
-    assert [message["place"] for message in messages] == ["-3.1", "-3.2", "-3.3", "292.3"]
-    assert messages[-1]["data"] == "100\n"
 
 
 # --- WebSockets ----------------------------------------------------------------------------------
