@@ -14,6 +14,9 @@ from web.fence.peer import Peer
 from web.hosts import host_allowed, origin_allowed
 from web.problems import HttpProblem
 
+_FOREIGN = frozenset({"cross-site", "same-site"})
+"""What browsers say of requests by pages of other origins (Fetch Metadata)."""
+
 
 def peer_of(asked: Request | Websocket) -> Peer:
     """Who is at the other end, as the fence found out."""
@@ -59,10 +62,15 @@ def check_host(asked: Request | Websocket, names: Collection[str]) -> None:
 def check_origin(asked: Request | Websocket, origins: Collection[str]) -> None:
     """Raise HttpProblem 403 for a page of a site that is neither our own nor in `origins`."""
     origin = asked.headers.get("Origin")
-    host = asked.headers.get("Host", "")
-    if origin is not None and not origin_allowed(origin, host, origins):
+    if origin is None:
+        # Such as for an image: a page cannot read the answer, but its question would count.
+        foreign = asked.headers.get("Sec-Fetch-Site") in _FOREIGN
+    else:
+        foreign = not origin_allowed(origin, asked.headers.get("Host", ""), origins)
+    if foreign:
+        whose = "other sites" if origin is None else f'"{origin}"'
         raise HttpProblem(
             HTTPStatus.FORBIDDEN,
-            f'pages of "{origin}" may not connect to this server; '
+            f"pages of {whose} may not connect to this server; "
             "[web] cors_origins in jobs.toml can allow them",
         )

@@ -12,8 +12,9 @@ from supervisor.config.settings import read_settings
 from tests.npm.node import HERE, WAIT_S
 from tests.web.served import TOKEN, running_site
 from tools.base import ROOT
-from web.socketio.engineio import PING_INTERVAL_S, PING_TIMEOUT_S
-from web.socketio.packets import MAX_PAYLOAD_BYTES
+from web.socketio.engineio import LAST_WORDS_S, PING_INTERVAL_S, PING_TIMEOUT_S
+from web.socketio.packets import MAX_PACKETS, MAX_PAYLOAD_BYTES
+from web.streams.conversation import HELLO_WAIT_S
 
 pytestmark = pytest.mark.npm
 
@@ -68,4 +69,6 @@ def test_the_configuration_is_right() -> None:
 def test_the_figures_are_right() -> None:
     assert f"every {PING_INTERVAL_S:g} seconds" in PAGE
     assert f"takes anything for {PING_TIMEOUT_S:g} seconds" in PAGE
-    assert f"{MAX_PAYLOAD_BYTES // 1024} KiB" in PAGE
+    assert f"may have {MAX_PAYLOAD_BYTES // 1024} KiB and {MAX_PACKETS} packets" in PAGE
+    assert f"fetch it within {LAST_WORDS_S:g} seconds" in PAGE
+    assert f"who it is within {HELLO_WAIT_S:g} seconds" in PAGE

@@ -24,13 +24,13 @@ from supervisor.units import KIB
 MAX_PAYLOAD_BYTES = 64 * KIB
 """The longest body that a polling client may send."""
 
-_MAX_PACKETS = MAX_PAYLOAD_BYTES // 32
+MAX_PACKETS = MAX_PAYLOAD_BYTES // 32
 """How many packets a body may have: one that says something has 32 characters or more."""
 _MAX_ID = 2**53 - 1
 """How far clients can count."""
 
 # What the libraries raise for what they cannot read is of many kinds.
-_UNREADABLE = (ValueError, LookupError, TypeError, RecursionError)
+_UNREADABLE = (ValueError, LookupError, RecursionError)
 
 
 class Kind(enum.IntEnum):
@@ -96,7 +96,7 @@ def decode_payload(body: bytes) -> list[Packet]:
     with _refusing("the body is not text packets of Engine.IO 4"):
         text = body.decode()
         read = engineio.payload.Payload()
-        read.max_decode_packets = _MAX_PACKETS
+        read.max_decode_packets = MAX_PACKETS
         read.decode(text)
         packets = [_checked(packet) for packet in read.packets]
         _check_exact(read.encode(), text)
