@@ -24,10 +24,10 @@ PROGRAMS = [text for kind, text in BLOCKS if kind == "js" and "import" in text]
 WORDS = [text for kind, text in BLOCKS if kind == "js" and "import" not in text]
 
 
-async def run_program(text: str, tmp_path: Path, after: str = "") -> str:
-    """What a program of the page prints about a run that prints `hello`."""
+async def run_program(text: str, tmp_path: Path, after: str = "", then: str = "") -> str:
+    """What a program of the page prints about a run that prints `hello` and then does `then`."""
     async with running_site(tmp_path) as site:
-        run_id = await site.shell("echo hello; sleep 0.5")
+        run_id = await site.shell(f"echo hello; {then}")
         names = f'const TOKEN = "{TOKEN}", NEW_TOKEN = TOKEN, RUN_ID = "{run_id}";\n'
         program = names + text.replace("127.0.0.1:4000", f"127.0.0.1:{site.address[1]}") + after
         with trio.fail_after(WAIT_S):
@@ -54,9 +54,14 @@ async def test_the_second_knows_where_it_is(tmp_path: Path) -> None:
 
 
 async def test_a_new_token_is_taken(tmp_path: Path) -> None:
-    renewal = WORDS[0].replace("});", "}, () => console.log('taken'));")
+    gate = tmp_path / "taken"
+    taken = f"console.log('taken'); writeFileSync('{gate}', '')"
+    renewal = WORDS[0].replace("});", f"}}, () => {{{taken}}});")
     printed = await run_program(
-        PROGRAMS[0], tmp_path, f"socket.on('connect', () => {{{renewal}}});"
+        PROGRAMS[0],
+        tmp_path,
+        f"import {{ writeFileSync }} from 'node:fs'; socket.on('connect', () => {{{renewal}}});",
+        f"until [ -e {gate} ]; do sleep 0.02; done",
     )
     assert sorted(printed.splitlines()) == ["hello", "taken", "the run has succeeded"]
 
