@@ -30,6 +30,7 @@ from supervisor.journal import open_journal
 from supervisor.processes.launcher import Launcher
 from supervisor.processes.tracking import open_tracker
 from supervisor.queue import Limits
+from supervisor.retention import keep_tidy
 from supervisor.service import Jobs, Supervisor, open_supervisor
 from supervisor.statedir import StateDir, open_state_dir
 from web.app import open_app
@@ -145,6 +146,7 @@ async def _open_engine(
                     log_sync_s=settings.supervisor.log_sync_s,
                 ) as supervisor,
             ):
+                nursery.start_soon(keep_tidy, supervisor, settings.supervisor.retention)
                 yield supervisor, tokens
             nursery.cancel_scope.cancel()
     finally:

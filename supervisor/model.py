@@ -106,6 +106,15 @@ class LogLimit(Struct, frozen=True):
     on_full: OnFull = OnFull.TRUNCATE_HEAD
 
 
+class Retention(Struct, frozen=True):
+    """What is kept of runs that have ended: not longer than `age_s` after their end, not more than
+    `runs`, and logs of not more than `bytes` on disk. None is no limit."""
+
+    age_s: float | None = None
+    runs: int | None = None
+    bytes: int | None = None
+
+
 class ParamKind(enum.StrEnum):
     """The type of a job's parameter."""
 

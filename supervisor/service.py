@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -64,7 +65,8 @@ class Supervisor:
         self._engine = engine
         self._journal = journal
         self._executor = executor
-        self._logs = logs
+        self.logs = logs
+        """The directory of the runs' logs."""
         self._jobs = jobs
 
     async def submit(self, request: SubmitRequest, by: Actor) -> tuple[Run, bool]:
@@ -130,7 +132,7 @@ class Supervisor:
             raise RunNotEnded(f"run {run_id} has not ended; cancel it first")
         with trio.CancelScope(shield=True):
             # The log goes first: as long as the run is known, nobody else can get its id.
-            await trio.to_thread.run_sync(remove_log, self._logs, run_id)
+            await trio.to_thread.run_sync(remove_log, self.logs, run_id)
             await self._journal.delete(run_id)
 
     async def get(self, run_id: str) -> Run:
@@ -178,13 +180,26 @@ class Supervisor:
 
     def open_log(self, run: Run) -> LogView:
         """The run's log for one viewer, who closes it."""
-        return LogView(self._logs, run.id, self._engine.live.get(run.id))
+        return LogView(self.logs, run.id, self._engine.live.get(run.id))
 
     def log_info(self, run: Run) -> LogInfo:
         """How long the run's log is and where it begins."""
         with self.open_log(run) as view:
             size = view.reader.size if run.log_size is None else run.log_size
             return LogInfo(size=size, oldest=view.reader.oldest)
+
+    async def oldest_ended(self, limit: int) -> Sequence[tuple[str, datetime]]:
+        """The ids and ends of the first `limit` runs that have ended, oldest first."""
+        return await self._journal.oldest_ended(limit)
+
+    async def count_ended(self) -> int:
+        """How many runs have ended and are still known."""
+        counts = await self._journal.count_by_status()
+        return sum(count for status, count in counts.items() if status.ended)
+
+    def live_runs(self) -> Collection[str]:
+        """The ids of the runs that have not ended."""
+        return self._engine.live.keys()
 
     def jobs(self) -> Sequence[Job]:
         """All jobs, in the order of jobs.toml."""

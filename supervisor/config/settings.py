@@ -20,7 +20,7 @@ from supervisor.config.tomltext import read_toml
 from supervisor.errors import BadValue, ConfigError
 from supervisor.jobs.checks import path_problem
 from supervisor.jobs.params import shown
-from supervisor.model import Job, LogLimit, Tracking
+from supervisor.model import Job, LogLimit, Retention, Tracking
 from supervisor.suggest import did_you_mean
 from supervisor.units import KIB, MIB, parse_duration, parse_size
 
@@ -46,6 +46,7 @@ class SupervisorSettings(Struct, frozen=True, kw_only=True):
     log_sync_s: float = 1.0
     process_tracking: Tracking | None = None
     log_limit: LogLimit | None = None
+    retention: Retention = Retention()
 
 
 class WebLimits(Struct, frozen=True, kw_only=True):
@@ -188,9 +189,20 @@ def _read_supervisor(table: Table, base: Path, environ: Mapping[str, str]) -> Su
         log_sync_s=table.parsed("log_sync", parse_duration, 1.0),
         process_tracking=table.parsed("process_tracking", _tracking, None),
         log_limit=read_log_limit(table),
+        retention=_read_retention(table.table("retention")),
     )
     table.close()
     return settings
+
+
+def _read_retention(table: Table) -> Retention:
+    retention = Retention(
+        age_s=table.parsed("age", _positive, None),
+        runs=table.whole("runs", None, least=0),
+        bytes=table.parsed("bytes", parse_size, None),
+    )
+    table.close()
+    return retention
 
 
 def _tracking(value: object) -> Tracking | None:

@@ -105,6 +105,10 @@ class Journal:
         """All runs that have not ended, oldest first."""
         return await self._readers.read(reads.unfinished)
 
+    async def oldest_ended(self, limit: int) -> list[tuple[str, datetime]]:
+        """The ids and ends of the first `limit` runs that have ended, oldest first."""
+        return await self._readers.read(functools.partial(reads.oldest_ended, limit=limit))
+
     async def last_runs(self) -> dict[str, Run]:
         """The newest run of each job that ever ran, by job name."""
         return await self._readers.read(reads.last_runs)

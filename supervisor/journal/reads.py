@@ -61,6 +61,16 @@ def unfinished(database: sqlite3.Connection) -> list[Run]:
     return [codec.decode_run(*row) for row in rows]
 
 
+def oldest_ended(database: sqlite3.Connection, limit: int) -> list[tuple[str, datetime]]:
+    """The ids and ends of the first `limit` runs that have ended, oldest first."""
+    rows = database.execute(
+        "SELECT id, json_extract(body, '$.ended_at') FROM runs NOT INDEXED "
+        "WHERE status IN (?, ?, ?) ORDER BY seq LIMIT ?",
+        (*(status for status in Status if status.ended), limit),
+    )
+    return [(run_id, datetime.fromisoformat(ended_at)) for run_id, ended_at in rows]
+
+
 def last_runs(database: sqlite3.Connection) -> dict[str, Run]:
     """The newest run of each job that ever ran, by job name."""
     # Steps from job to job along the index instead of reading all of it.

@@ -46,7 +46,15 @@ def keys_of_the_code() -> list[str]:
     read_auth(root.table("auth"), Path("/"))
     read_jobs(root.table("jobs"), "/")
     paths = [".".join(map(str, path)) for path in notes.asked]
-    tables = {"supervisor", "web", "auth", "jobs", "jobs.NAME", "jobs.NAME.params.NAME"}
+    tables = {
+        "supervisor",
+        "supervisor.retention",
+        "web",
+        "auth",
+        "jobs",
+        "jobs.NAME",
+        "jobs.NAME.params.NAME",
+    }
     return [path for path in paths if path not in tables]
 
 
@@ -71,7 +79,17 @@ def test_the_defaults_shown_are_the_defaults() -> None:
         key.rpartition(".")[2]
         for key in keys_of_the_code()
         if key.startswith(("supervisor.", "web."))
-    } - {"state_dir", "max_running", "max_log", "on_full", "socket", "limits"}
+    } - {
+        "state_dir",
+        "max_running",
+        "max_log",
+        "on_full",
+        "age",
+        "runs",
+        "bytes",
+        "socket",
+        "limits",
+    }
 
 
 def test_the_default_stop_shown_is_the_default() -> None:
