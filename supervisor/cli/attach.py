@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
 from functools import partial
 
 import trio
 
 from supervisor.cli.output import ReaderGone, say, say_on_terminal, write_all
 from supervisor.client.api import Client
-from supervisor.client.follow import follow
+from supervisor.client.follow import Wanted, follow
+from supervisor.client.updates import End, Gap, Update
 from supervisor.errors import RunEnded, RunwireError, ServerUnreachable, Unavailable
-from supervisor.frames import EndFrame, Frame, GapFrame
+from supervisor.frames import Output
 from supervisor.model import Stream
 from supervisor.wire import CancelRequest, RunView, SubmitRequest
 
+PATIENCE_S = 60.0
+"""How long a server that has gone is waited for."""
 _CANCEL_AGAIN_S = 0.5
 _ASKS_UNTIL_LEFT = 3
 
@@ -47,8 +49,8 @@ async def run_attached(client: Client, request: SubmitRequest, outputs: Outputs)
             submit = partial(client.submit, request)
             run = (await trio.to_thread.run_sync(submit, abandon_on_cancel=True)).value
             nursery.start_soon(stopper.deliver, run.id)
-            async with aclosing(follow(client.address, run.id)) as frames:
-                ended = await _show_while_read(frames, outputs, stopper)
+            async with follow(client.address, run.id, patience_s=PATIENCE_S) as updates:
+                ended = await _show_while_read(updates, outputs, stopper)
         except (RunwireError, OSError) as exc:  # raised below: in here it would become a group
             failure = exc
         nursery.cancel_scope.cancel()
@@ -58,11 +60,11 @@ async def run_attached(client: Client, request: SubmitRequest, outputs: Outputs)
 
 
 async def _show_while_read(
-    frames: AsyncIterator[Frame], outputs: Outputs, stopper: Stopper
+    updates: AsyncIterator[Update], outputs: Outputs, stopper: Stopper
 ) -> RunView:
     while True:
         try:
-            return await show(frames, outputs)
+            return await show(updates, outputs)
         except ReaderGone as gone:
             outputs = {stream: fd for stream, fd in outputs.items() if fd != gone.fd}
             stopper.reader_gone()
@@ -123,22 +125,25 @@ class Stopper:
 
 async def wait_ended(client: Client, run: RunView) -> RunView:
     """The run once it has ended, its output passed over."""
-    async with aclosing(follow(client.address, run.id, run.log.size)) as frames:
-        return await show(frames, NOWHERE)
+    part = Wanted(start=run.log.size)
+    async with follow(client.address, run.id, part, patience_s=PATIENCE_S) as updates:
+        return await show(updates, NOWHERE)
 
 
-async def show(frames: AsyncIterator[Frame], outputs: Outputs) -> RunView:
+async def show(updates: AsyncIterator[Update], outputs: Outputs) -> RunView:
     """Writes each stream's bytes to its descriptor in `outputs`, if it has one, until the end.
 
     Raises ReaderGone, after which the rest can be shown to other outputs, and OSError if a
     descriptor cannot be written to.
     """
-    async for frame in frames:
-        if isinstance(frame, EndFrame):
-            return frame.run
-        if isinstance(frame, GapFrame):
-            say(f"{frame.to - frame.offset} bytes from offset {frame.offset} are not kept")
-        elif frame.stream in outputs:
-            fd = outputs[frame.stream]
-            await trio.to_thread.run_sync(write_all, fd, frame.data, abandon_on_cancel=True)
-    raise AssertionError("unreachable: follow ends with an end frame, or raises")
+    async for update in updates:
+        match update:
+            case End():
+                return update.run
+            case Gap():
+                size = update.to - update.offset
+                say(f"{size} bytes from offset {update.offset} are not kept: {update.reason}")
+            case Output() if update.stream in outputs:
+                fd = outputs[update.stream]
+                await trio.to_thread.run_sync(write_all, fd, update.data, abandon_on_cancel=True)
+    raise AssertionError("unreachable: follow ends with an End, or raises")

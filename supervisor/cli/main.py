@@ -105,16 +105,18 @@ def _run(args: Sequence[str] | None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     except (RunwireError, BaseExceptionGroup) as exc:
-        error = _ours(exc)
-        if error is None:
+        error = _only_one(exc)
+        if isinstance(error, KeyboardInterrupt):
+            return ExitCode.INTERRUPTED
+        if not isinstance(error, RunwireError):
             raise
         say_error(error)
         return code_of_error(error)
     return code if isinstance(code, int) else ExitCode.OK
 
 
-def _ours(exc: BaseException) -> RunwireError | None:
-    """The error of ours, which may come out of nurseries; None if something else went wrong."""
+def _only_one(exc: BaseException) -> BaseException:
+    """What was raised, which may come out of nurseries."""
     while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
         exc = exc.exceptions[0]
-    return exc if isinstance(exc, RunwireError) else None
+    return exc

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
+from msgspec import structs
 
 from supervisor.client.address import Address, socket_address, url_address
 from supervisor.client.api import Client, RunFilter
@@ -21,18 +22,23 @@ R = TypeVar("R")
 _ID_BYTES = 6
 _COMPLETION_S = 2.0
 _COMMAND_AFTER_DASHES = "runwire.command"
+_SERVER = ("url", "socket", "token", "token_file")
 
 
 def server_options(command: Callable[Concatenate[Address, P], R]) -> Callable[P, R]:
-    """Adds --url, --socket and --token, and gives the command the Address they name."""
+    """Adds --url, --socket, --token and --token-file, and gives the command the Address they name."""
 
     @click.option("--url", metavar="URL", help="The server's URL.  [env: RUNWIRE_URL]")
     @click.option("--socket", metavar="PATH", help="The server's socket.  [env: RUNWIRE_SOCKET]")
     @click.option("--token", metavar="TOKEN", help="The token to show.  [env: RUNWIRE_TOKEN]")
+    @click.option(
+        "--token-file",
+        metavar="FILE",
+        help="Where it stands, read whenever it is shown.  [env: RUNWIRE_TOKEN_FILE]",
+    )
     @functools.wraps(command)
     def with_server(*args: Any, **options: Any) -> R:
-        url, socket, token = (options.pop(name) for name in ("url", "socket", "token"))
-        return command(find_server(url, socket, token), *args, **options)
+        return command(find_server(*(options.pop(name) for name in _SERVER)), *args, **options)
 
     return with_server
 
@@ -42,17 +48,28 @@ def json_option(command: Callable[P, R]) -> Callable[P, R]:
     return click.option("--json", "as_json", is_flag=True, help="Print the server's JSON.")(command)
 
 
-def find_server(url: str | None, socket: str | None, token: str | None) -> Address:
+def find_server(
+    url: str | None, socket: str | None, token: str | None, token_file: str | None
+) -> Address:
     """The server that the flags, the environment, ./jobs.toml or the defaults name, in this order.
 
     Raises UsageError if two are named at once, BadValue for a URL or token that cannot be one.
     """
+    if token is None and token_file is None:
+        token = os.environ.get("RUNWIRE_TOKEN") or None
+        token_file = os.environ.get("RUNWIRE_TOKEN_FILE") or None
+    if token is not None and token_file is not None:
+        raise click.UsageError("Give a token, or the file where it stands, not both.")
+    address = _find_address(url, socket, token)
+    return structs.replace(address, token_file=token_file and os.path.abspath(token_file))  # noqa: PTH100
+
+
+def _find_address(url: str | None, socket: str | None, token: str | None) -> Address:
     if url is None and socket is None:
         url = os.environ.get("RUNWIRE_URL") or None
         socket = os.environ.get("RUNWIRE_SOCKET") or None
     if url is not None and socket is not None:
         raise click.UsageError("Name the server by its URL or by its socket, not by both.")
-    token = token or os.environ.get("RUNWIRE_TOKEN") or None
     if url is not None:
         return url_address(url, token=token)
     return socket_address(socket or default_socket(), token=token)
@@ -101,7 +118,7 @@ def complete_run(ctx: click.Context, _param: click.Parameter, begun: str) -> lis
 
 
 def _completed(names: Callable[[Client], list[str]], ctx: click.Context, begun: str) -> list[str]:
-    given = (ctx.params.get(name) for name in ("url", "socket", "token"))
+    given = (ctx.params.get(name) for name in _SERVER)
     try:
         client = Client(find_server(*given), timeout_s=_COMPLETION_S)
         return [name for name in names(client) if name.startswith(begun)]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from contextlib import aclosing
 
 import click
 import trio
 
-from supervisor.cli.attach import APART, MERGED, NOWHERE, run_attached, show
+from supervisor.cli.attach import APART, MERGED, NOWHERE, PATIENCE_S, run_attached, show
 from supervisor.cli.exitcodes import ExitCode, code_of_run
 from supervisor.cli.options import (
     CommandAfterDashes,
@@ -21,7 +20,8 @@ from supervisor.cli.output import print_json, say, say_on_terminal, write_all
 from supervisor.cli.render import how_it_is
 from supervisor.client.address import Address
 from supervisor.client.api import Client
-from supervisor.client.follow import follow as follow_log
+from supervisor.client.follow import Wanted
+from supervisor.client.follow import follow as follow_run
 from supervisor.model import Reason, Status
 from supervisor.wire import RunView, SubmitRequest
 
@@ -85,9 +85,9 @@ def logs(address: Address, run_id: str, *, follow: bool, start: int, stream: str
             write_all(1, piece)
         return
     client.run(run_id)  # a server that is not there, or a run, is told at once
-    trio.run(_follow, client, run_id, start, stream)
+    trio.run(_follow, address, run_id, Wanted(start=start, stream=stream))
 
 
-async def _follow(client: Client, run_id: str, start: int, stream: str | None) -> None:
-    async with aclosing(follow_log(client.address, run_id, start, stream=stream)) as frames:
-        await show(frames, MERGED)
+async def _follow(address: Address, run_id: str, wanted: Wanted) -> None:
+    async with follow_run(address, run_id, wanted, patience_s=PATIENCE_S) as updates:
+        await show(updates, MERGED)

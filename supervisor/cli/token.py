@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import math
-import re
 import sys
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 import msgspec
-from msgspec import Struct
 
 from supervisor.cli.colour import to_terminal
 from supervisor.cli.options import json_option, server_options
@@ -20,13 +15,11 @@ from supervisor.cli.output import print_facts, print_json, print_table, say_on_t
 from supervisor.cli.render import moment
 from supervisor.client.address import Address
 from supervisor.client.api import Client
-from supervisor.errors import BadValue
+from supervisor.client.tokentext import is_date, is_token, read_token
 from supervisor.units import show_duration
 from supervisor.wire import TokenRequest, TokenView
 
 _HEADINGS = ("JTI", "FOR", "SCOPE", "EXPIRES", "STATE")
-_TOKEN = re.compile(r"([\w-]+)\.([\w-]+)\.[\w-]+", re.ASCII)
-_LAST_DATE = 253402300799  # the end of year 9999
 
 
 @click.group()
@@ -95,8 +88,8 @@ def revoke(address: Address, /, *, names: tuple[str, ...]) -> None:
     client = Client(address)
     for name in names:
         text = _from_stdin() if name == "-" else name
-        if _TOKEN.fullmatch(text):
-            said = _decode(text)
+        if is_token(text):
+            said = read_token(text)
             client.revoke_token(said.jti, until=said.until)
         else:
             client.revoke_token(text)
@@ -110,45 +103,11 @@ def inspect(text: str, *, as_json: bool) -> None:
 
     Without TOKEN, or with -, it is read from stdin.
     """
-    said = _decode(_from_stdin() if text == "-" else text)
+    said = read_token(_from_stdin() if text == "-" else text)
     if as_json:
         print_json(msgspec.json.encode({"header": said.header, "claims": said.claims}))
         return
     print_facts([*_facts(said.header), *_facts(said.claims), ("checked", "nothing of it")])
-
-
-class Said(Struct, frozen=True):
-    """What a token says, whoever said it."""
-
-    header: dict[str, Any]
-    claims: dict[str, Any]
-
-    @property
-    def jti(self) -> str:
-        """Its name. Raises BadValue if it has none."""
-        jti = self.claims.get("jti")
-        if not isinstance(jti, str) or not jti:
-            raise BadValue("this token has no name (jti), so that it cannot be revoked")
-        return jti
-
-    @property
-    def until(self) -> int | None:
-        """The second in which it has expired, if it says when."""
-        exp = self.claims.get("exp")
-        return math.ceil(float(exp)) if exp is not None and _is_date(exp) else None
-
-
-def _decode(text: str) -> Said:
-    """Raises BadValue if it is no JWT (RFC 7519)."""
-    parts = _TOKEN.fullmatch(text)
-    if parts is None:
-        raise BadValue("this is no token: it should be three parts in base64url with dots between")
-    try:
-        raw = [base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)) for part in parts.groups()]
-        header, claims = (msgspec.json.decode(piece, type=dict[str, Any]) for piece in raw)
-    except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError) as error:
-        raise BadValue("this is no token: its parts are not JSON objects in base64url") from error
-    return Said(header, claims)
 
 
 def _from_stdin() -> str:
@@ -160,17 +119,11 @@ def _facts(said: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _shown(name: str, value: object) -> str:
-    if name in ("exp", "nbf", "iat") and _is_date(value):
+    if name in ("exp", "nbf", "iat") and is_date(value):
         at = datetime.fromtimestamp(float(str(value)), UTC)
         past = name == "exp" and at <= datetime.now(UTC)
         return moment(at) + (", which is over" if past else "")
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _is_date(value: object) -> bool:
-    return (
-        isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LAST_DATE
-    )
 
 
 def _row(view: TokenView, now: datetime) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode, urlsplit
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from supervisor.errors import BadValue
 
@@ -25,6 +25,8 @@ class Address(Struct, frozen=True, kw_only=True):
     port: int = 80
     base_path: str = ""
     token: str | None = None
+    token_file: str | None = None
+    """Where the token stands, to be read whenever one is shown; then `token` does not count."""
 
     @property
     def shown(self) -> str:
@@ -83,6 +85,11 @@ def target(address: Address, path: str, query: Mapping[str, str | list[str]] | N
     """The request target: base path, `path`, and `query` (a list repeats its key)."""
     asked = f"?{urlencode(query, doseq=True)}" if query else ""
     return f"{address.base_path}{path}{asked}"
+
+
+def with_token(address: Address, token: str | None) -> Address:
+    """The same address with this token. Raises BadValue if it cannot be one."""
+    return structs.replace(address, token=_token(token), token_file=None)
 
 
 def _token(token: str | None) -> str | None:

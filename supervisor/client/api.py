@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from supervisor.client.address import Address, target
 from supervisor.client.refusal import refusal
+from supervisor.client.tokenfile import with_current_token
 from supervisor.errors import (
     Denied,
     NoSuchJob,
@@ -202,7 +203,7 @@ class Client:
         self, method: str, path: str, body: bytes | None, *, accept: str = "application/json"
     ) -> Iterator[http.client.HTTPResponse]:
         """One request and its answer, if that is a success. Nothing foreign is raised."""
-        headers = self.address.headers(accept) | {"Connection": "close"}
+        headers = with_current_token(self.address).headers(accept) | {"Connection": "close"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         connection = _connection(self.address, self._timeout_s)

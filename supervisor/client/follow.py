@@ -1,69 +1,182 @@
-"""Follows a run's log to the run's end, across broken connections and restarts of the server.
+"""The Python client: follows a run to its end, across cut connections and restarts of the server.
 
-The cursor is the offset after the last frame that came whole. Whatever breaks, the next
-connection asks from there, so that no byte is lost or doubled.
+    async with follow(socket_address("runwire.sock"), "build-42") as updates:
+        async for update in updates:
+            match update:
+                case Output():
+                    print(update.stream.label, update.data)
+                case End():
+                    print(update.run.status)
+
+Where it goes on is the offset after the last update that was taken. Whatever breaks, the next
+connection asks from there, so that no byte is lost or doubled; and what was taken is acknowledged,
+so that the server never runs ahead of a slow consumer by more than `WINDOW_BYTES`. The loop ends
+after the `End`, and with an error in every other case.
 """
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+import math
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 
-import h11
 import trio
+from msgspec import Struct
 
-from supervisor.client.address import Address, target
-from supervisor.client.api import run_path, unreachable
-from supervisor.client.refusal import refusal
-from supervisor.errors import RunwireError, ServerUnreachable, Unavailable
-from supervisor.frames import MEDIA_TYPE, Frame, FrameDecoder
+from supervisor.client.address import Address, target, with_token
+from supervisor.client.api import run_path
+from supervisor.client.dial import Line, open_line
+from supervisor.client.tokenfile import with_current_token
+from supervisor.client.tokentext import read_token
+from supervisor.client.updates import End, Gap, Update
+from supervisor.errors import (
+    BadValue,
+    RunwireError,
+    ServerUnreachable,
+    Unauthenticated,
+    Unavailable,
+)
+from supervisor.frames import Output
+from supervisor.messages import Ack, Auth, StatusMessage
+from supervisor.units import MIB
 
-PATIENCE_S = 60.0
-_SILENCE_S = 60.0
-_CONNECT_S = 10.0
+WINDOW_BYTES = 1 * MIB
+_ACK_BYTES = WINDOW_BYTES // 4
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
-_RECEIVE_BYTES = 256 * 1024
+_RENEW_EARLY_S = 60.0
+_RENEW_AGAIN_S = 5.0
+
+TokenSource = Callable[[], Awaitable[str]]
+"""Gives a token that is good now: at each connect, and again before that one expires."""
 
 
+class Wanted(Struct, frozen=True, kw_only=True):
+    """What to follow: from which offset, one stream (`stdout` or `stderr`) or both.
+
+    `start` below zero is that many bytes before the log's end, moved back to the start of a line.
+    """
+
+    start: int = 0
+    stream: str | None = None
+
+
+EVERYTHING = Wanted()
+
+
+@asynccontextmanager
 async def follow(
     address: Address,
     run_id: str,
-    start: int = 0,
+    wanted: Wanted = EVERYTHING,
     *,
-    stream: str | None = None,
-    patience_s: float = PATIENCE_S,
-) -> AsyncGenerator[Frame, None]:
-    """The frames of a run's log from offset `start`, waiting for more until the end frame.
+    token: TokenSource | None = None,
+    patience_s: float = math.inf,
+) -> AsyncIterator[AsyncIterator[Update]]:
+    """The updates of a run's stream, waiting for more until its `End`; an async context manager.
 
-    `start` may be negative: that many bytes before the end, from the beginning of a line. With
-    `stream` (`stdout` or `stderr`) only that stream's frames come. Use it inside `aclosing`.
+    `Output` and `Gap` follow each other without a hole; with one stream wanted, offsets only
+    increase. `StatusMessage` tells what happened to the run, each once, at its place.
 
-    Raises what the server refuses with, such as NoSuchRun or Forbidden, and ServerUnreachable
-    if the server cannot be reached for `patience_s`, in spite of trying again and again.
+    The loop raises what the server refuses with, such as NoSuchRun, Forbidden, or Unauthenticated for a
+    token that is not good (any more), and ProtocolError if it is not Runwire that answers. A
+    server that cannot be reached is tried again and again: ServerUnreachable is raised if that
+    lasts for `patience_s`.
     """
-    cursor = start
+    async with _updates(address, run_id, wanted, token, patience_s) as updates:
+        yield _Updates(updates)
+
+
+class _Updates:
+    """What `_updates` gives, with its failure raised where it is waited for.
+
+    A task that fails ends its channel, and would look like the end to whoever reads from that.
+    """
+
+    def __init__(self, updates: trio.abc.ReceiveChannel[Update | _Failure]) -> None:
+        self._updates = updates
+
+    def __aiter__(self) -> _Updates:
+        return self
+
+    async def __anext__(self) -> Update:
+        update = await anext(self._updates)
+        if isinstance(update, _Failure):
+            raise update.error
+        return update
+
+
+class _Failure:
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+@trio.as_safe_channel
+async def _updates(
+    address: Address, run_id: str, wanted: Wanted, token: TokenSource | None, patience_s: float
+) -> AsyncGenerator[Update | _Failure, None]:
+    try:
+        async with aclosing(_attempts(address, run_id, wanted, token, patience_s)) as updates:
+            async for update in updates:
+                yield update
+    except Exception as error:  # noqa: BLE001 - it is raised again, by _Updates
+        yield _Failure(error)
+
+
+async def _attempts(
+    address: Address, run_id: str, wanted: Wanted, token: TokenSource | None, patience_s: float
+) -> AsyncGenerator[Update, None]:
+    place = _Place(wanted.start)
     outage = _Outage(patience_s)
     while True:
-        decoder = FrameDecoder()
+        heard = False
+        unacknowledged = 0
         try:
-            async with aclosing(_body(address, _path(address, run_id, cursor, stream))) as pieces:
-                async for piece in pieces:
-                    outage.answered()
-                    for frame in decoder.feed(piece):
+            shown = await _authorised(address, token)
+            async with open_line(shown, _path(shown, run_id, wanted.stream, place)) as line:
+                outage.answered()
+                line.nursery.start_soon(_keep_renewed, line, shown, address, token)
+                while True:
+                    for update in await line.receive():
+                        heard = True
                         outage.over()
-                        yield frame
-                        cursor = frame.next
-                    if decoder.ended:
-                        return
-            broken = ServerUnreachable(f"{address.shown} ended the stream before its end")
+                        yield update
+                        if isinstance(update, End):
+                            await line.close()
+                            return
+                        unacknowledged += place.take(update)
+                        if unacknowledged >= _ACK_BYTES:
+                            await line.say(Ack(place.offset))
+                            unacknowledged = 0
         except (ServerUnreachable, Unavailable) as exc:
-            broken = ServerUnreachable(exc.message)
-        if outage.too_long():
-            read = f"run {run_id} may go on; its log was read to offset {cursor}"
-            raise ServerUnreachable(f"{broken.message}; {read}")
-        await trio.sleep(outage.pause_s())
+            broken: RunwireError = exc
+        except Unauthenticated as exc:
+            # What was good once is so again with another token, if there is somebody to ask.
+            if not heard or (token is None and address.token_file is None):
+                raise
+            broken = exc
+        await outage.wait(broken, f"run {run_id} may go on; it was read to offset {place.offset}")
+
+
+class _Place:
+    """How far a follower has come."""
+
+    def __init__(self, start: int) -> None:
+        self.offset = start
+        self.seq = 0
+
+    def take(self, update: Update) -> int:
+        """The update was dealt with: how many bytes of output it was."""
+        match update:
+            case Output():
+                self.offset = update.next
+                return len(update.data)
+            case Gap():
+                self.offset = update.next
+            case StatusMessage():
+                self.seq = update.seq
+        return 0
 
 
 class _Outage:
@@ -82,79 +195,60 @@ class _Outage:
         """The server does its work."""
         self._pause_s = _FIRST_PAUSE_S
 
-    def too_long(self) -> bool:
-        """True once there was no answer for longer than the patience."""
-        self._since = trio.current_time() if self._since is None else self._since
-        return trio.current_time() - self._since >= self._patience_s
+    async def wait(self, broken: RunwireError, left: str) -> None:
+        """Return when it is time to try again, later each time.
 
-    def pause_s(self) -> float:
-        """The time to the next try, longer each time."""
+        Raises ServerUnreachable, which tells what was `left`, if there was no answer for longer
+        than the patience.
+        """
+        self._since = trio.current_time() if self._since is None else self._since
+        if trio.current_time() - self._since >= self._patience_s:
+            raise ServerUnreachable(f"{broken.message}; {left}")
         pause_s = self._pause_s
         self._pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-        return pause_s
+        await trio.sleep(pause_s)
 
 
-def _path(address: Address, run_id: str, start: int, stream: str | None) -> str:
-    query: dict[str, str | list[str]] = {"follow": "1", "from": str(start)}
+def _path(address: Address, run_id: str, stream: str | None, place: _Place) -> str:
+    query: dict[str, str | list[str]] = {
+        "from": str(place.offset),
+        "seq": str(place.seq),
+        "window": str(WINDOW_BYTES),
+    }
     if stream is not None:
-        query["stream"] = stream
-    return target(address, run_path(run_id, "/log"), query)
+        query["streams"] = stream
+    return target(address, run_path(run_id, "/stream"), query)
 
 
-async def _body(address: Address, path: str) -> AsyncGenerator[bytes, None]:
-    """The body of the answer to a GET in pieces: an empty one as soon as the server answered, then
-    as they come. Raises what the server refuses with, and ServerUnreachable if it breaks.
+async def _authorised(address: Address, source: TokenSource | None) -> Address:
+    """The address with the token to show now."""
+    if source is None:
+        return with_current_token(address)
+    return with_token(address, await source())
+
+
+async def _keep_renewed(
+    line: Line, shown: Address, address: Address, source: TokenSource | None
+) -> None:
+    """Shows the server a newer token each time before the one it knows expires.
+
+    If there is none yet, asks again until that has happened; then the server ends the stream.
     """
-    connection = h11.Connection(h11.CLIENT)
-    request = h11.Request(
-        method="GET", target=path, headers=list(address.headers(MEDIA_TYPE).items())
-    )
+    while shown.token is not None and (until := _expiry(shown.token)) is not None:
+        left_s = until - time.time()
+        await trio.sleep(max(0.0, left_s - min(_RENEW_EARLY_S, left_s / 5)))
+        while (newer := await _authorised(address, source)).token == shown.token:
+            left_s = until - time.time()
+            if left_s <= 0:
+                return
+            await trio.sleep(min(_RENEW_AGAIN_S, left_s / 5 + 0.1))
+        shown = newer
+        await line.say(Auth(str(shown.token)))
+
+
+def _expiry(token: str) -> int | None:
+    """When the token expires, in seconds since 1970; None if that cannot be known."""
     try:
-        async with await _connect(address) as stream:
-            await stream.send_all(connection.send(request) + connection.send(h11.EndOfMessage()))
-            status = await _status(connection, stream)
-            if status < 300:
-                yield b""
-            refused = b""
-            while isinstance(event := await _event(connection, stream), h11.Data):
-                if status < 300:
-                    yield bytes(event.data)
-                else:
-                    refused += event.data
-    except (OSError, trio.BrokenResourceError, trio.TooSlowError, h11.ProtocolError) as exc:
-        raise _unreachable(address, exc) from exc
-    if status >= 300:
-        raise refusal(status, refused)
-
-
-async def _connect(address: Address) -> trio.abc.Stream:
-    with trio.fail_after(_CONNECT_S):
-        if address.socket is not None:
-            return await trio.open_unix_socket(address.socket)
-        if address.scheme == "https":
-            context = ssl.create_default_context()
-            return await trio.open_ssl_over_tcp_stream(
-                address.host, address.port, https_compatible=True, ssl_context=context
-            )
-        return await trio.open_tcp_stream(address.host, address.port)
-
-
-async def _status(connection: h11.Connection, stream: trio.abc.Stream) -> int:
-    while not isinstance(event := await _event(connection, stream), h11.Response):
-        pass  # an informational answer comes before the answer
-    return event.status_code
-
-
-async def _event(connection: h11.Connection, stream: trio.abc.Stream) -> h11.Event:
-    """The next event. A server sends heartbeats, so one that is silent for long is gone."""
-    while not isinstance(event := connection.next_event(), h11.Event):
-        with trio.fail_after(_SILENCE_S):
-            data = await stream.receive_some(_RECEIVE_BYTES)
-        if not data and connection.their_state is h11.SEND_RESPONSE:
-            raise trio.BrokenResourceError("the server closed the connection without an answer")
-        connection.receive_data(bytes(data))
-    return event
-
-
-def _unreachable(address: Address, exc: Exception) -> RunwireError:
-    return unreachable(address, TimeoutError() if isinstance(exc, trio.TooSlowError) else exc)
+        return read_token(token).until
+    except BadValue:
+        return None

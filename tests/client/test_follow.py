@@ -1,93 +1,182 @@
-"""Following a log: every byte once and in order, whatever breaks on the way."""
+"""Following a run at a scripted server: every byte once and in order, whatever breaks on the way."""
 
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
+import msgspec
 import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
+from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
 
+from supervisor import messages
 from supervisor.client.address import Address, socket_address, url_address
-from supervisor.client.follow import follow
-from supervisor.errors import NoSuchRun, ProtocolError, ServerUnreachable
-from supervisor.frames import (
-    MEDIA_TYPE,
-    DataFrame,
-    EndFrame,
-    Frame,
-    encode_data,
-    encode_end,
-    encode_gap,
+from supervisor.client.dial import SILENCE_S
+from supervisor.client.follow import WINDOW_BYTES, Wanted, follow
+from supervisor.client.updates import End, Gap, Update
+from supervisor.errors import (
+    BadRequest,
+    Denied,
+    Forbidden,
+    NoSuchRun,
+    ProtocolError,
+    RunwireError,
+    ServerUnreachable,
+    Unauthenticated,
 )
+from supervisor.frames import BINARY, Output, encode_output
 from supervisor.lifecycle import begin
-from supervisor.model import SYSTEM, Entry, Moment, RunSpec, Stream, Submitted
-from supervisor.wire import LogInfo, RunView, show_run
+from supervisor.messages import StatusMessage
+from supervisor.model import SYSTEM, Entry, Moment, RunSpec, Status, Stream, Submitted
+from supervisor.wire import EventView, LogInfo, RunView, show_run
 
 CHUNKS = ((Stream.STDOUT, b"one\n"), (Stream.STDERR, b"\xff\x00"), (Stream.STDOUT, b"three"))
-OK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+OUT, ERR = b"one\nthree", b"\xff\x00"
+SIZE = 11
 RESTARTING = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+ENTRY = Entry(
+    "r1",
+    Moment(datetime(2025, 1, 2, tzinfo=UTC), 7, "boot"),
+    SYSTEM,
+    Submitted(RunSpec(argv=("true",), cwd="/")),
+)
+Message = str | bytes
 
 
 def a_run() -> RunView:
     """A run as the API shows it."""
-    at = Moment(datetime(2025, 1, 2, tzinfo=UTC), 7, "boot")
-    entry = Entry("r1", at, SYSTEM, Submitted(RunSpec(argv=("true",), cwd="/")))
-    return show_run(begin(entry, seq=1), LogInfo(11, 0))
+    return show_run(begin(ENTRY, seq=1), LogInfo(SIZE, 0))
 
 
-def frames_from(start: int) -> bytes:
-    """The wire bytes of the log of CHUNKS, read from an offset."""
-    wire = b""
+def end() -> str:
+    return messages.end_message(SIZE, a_run()).decode()
+
+
+def status(seq: int) -> str:
+    view = EventView(seq=seq, run_seq=seq, version=1, entry=ENTRY)
+    return msgspec.json.encode(messages.status_message(view, Status.QUEUED)).decode()
+
+
+def log_from(start: int, seq: int = 0) -> list[Message]:
+    """What a server says of the log of CHUNKS: two statuses, then each chunk, then the end."""
+    said: list[Message] = [status(number) for number in (1, 2) if number > seq]
     offset = 0
     for stream, data in CHUNKS:
         rest = data[max(0, start - offset) :]
         if rest:
-            wire += encode_data(stream, offset + len(data) - len(rest), rest)
+            said.append(encode_output(stream, offset + len(data) - len(rest), rest))
         offset += len(data)
-    return wire + encode_end(offset, a_run())
+    return [*said, end()]
 
 
-class LogServer:
-    """Serves the log of CHUNKS, and breaks connections as told."""
+class Closes(int):
+    """Ends a script: the server closes with this code."""
 
-    def __init__(self, cuts: list[int | bytes]) -> None:
-        """Each cut spoils one connection: bytes answer it, a number ends it after so many."""
-        self.cuts = cuts
-        self.starts: list[int] = []
-        self.heads: list[bytes] = []
+
+class Cut(int):
+    """The connection breaks when the server has sent so many bytes."""
+
+
+Script = Sequence[Message | Closes] | Cut | bytes
+"""What one connection is answered: messages, the log until a cut, or raw bytes in place of HTTP."""
+
+
+class StreamServer:
+    """Serves the log of CHUNKS, but to the first connections what their scripts say."""
+
+    def __init__(self, *scripts: Script) -> None:
+        self.scripts = [*scripts]
+        self.asked: list[dict[str, str]] = []
+        self.heads: list[dict[bytes, bytes]] = []
+        self.paths: list[str] = []
+        self.heard: list[dict[str, Any]] = []
+        self.closed_with: list[int | None] = []
 
     async def handle(self, stream: trio.SocketStream) -> None:
-        """One request, one answer."""
-        async with stream:
-            head = b""
-            while b"\r\n\r\n" not in head:
-                head += await stream.receive_some()
-            self.heads.append(head)
-            query = parse_qs(urlsplit(head.split()[1].decode()).query)
-            assert query["follow"] == ["1"]
-            self.starts.append(int(query["from"][0]))
-            cut = self.cuts.pop(0) if self.cuts else None
-            if isinstance(cut, bytes):
-                await stream.send_all(cut)
+        """One connection."""
+        script = self.scripts.pop(0) if self.scripts else None
+        if isinstance(script, bytes):
+            async with stream:
+                with suppress(trio.BrokenResourceError):
+                    await stream.receive_some()
+                    await stream.send_all(script)
+            self.paths.append("")
+            return
+        below = _Breaking(stream, script) if isinstance(script, Cut) else stream
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._talk(nursery, cast("trio.SocketStream", below), script)
+                nursery.cancel_scope.cancel()
+        except* (trio.BrokenResourceError, ConnectionClosed):
+            pass
+        await trio.aclose_forcefully(stream)
+
+    async def _talk(
+        self, nursery: trio.Nursery, stream: trio.SocketStream, script: Script | None
+    ) -> None:
+        request = await wrap_server_stream(nursery, stream)
+        address = urlsplit(request.path)
+        self.paths.append(address.path)
+        self.asked.append({name: value for name, (value,) in parse_qs(address.query).items()})
+        self.heads.append(dict(request.headers))
+        assert request.proposed_subprotocols == (BINARY,)
+        ws = await request.accept(subprotocol=BINARY)
+        asked = self.asked[-1]
+        told = log_from(max(0, int(asked["from"])), int(asked["seq"]))
+        for message in told if script is None or isinstance(script, Cut) else script:
+            if isinstance(message, Closes):
+                await ws.aclose(int(message))
                 return
-            body = frames_from(max(0, self.starts[-1]))
-            await stream.send_all(OK + b"%x\r\n" % len(body[:cut]) + body[:cut] + b"\r\n")
-            if cut is None:
-                await stream.send_all(b"0\r\n\r\n")
+            assert isinstance(message, str | bytes)
+            await ws.send_message(message)
+        await self._listen(ws)
+
+    async def _listen(self, ws: WebSocketConnection) -> None:
+        while True:
+            try:
+                self.heard.append(msgspec.json.decode(await ws.get_message()))
+            except ConnectionClosed as closed:
+                self.closed_with.append(None if closed.reason is None else closed.reason.code)
+                return
+
+
+class _Breaking(trio.abc.Stream):
+    """Breaks after so many bytes."""
+
+    def __init__(self, stream: trio.SocketStream, left: int) -> None:
+        self._stream = stream
+        self._left = left
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        await self._stream.send_all(data[: self._left])
+        self._left -= len(data)
+        if self._left <= 0:
+            await trio.aclose_forcefully(self._stream)
+            raise trio.BrokenResourceError
+
+    async def wait_send_all_might_not_block(self) -> None:
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self._stream.receive_some(max_bytes)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
 
 
 @asynccontextmanager
-async def serving(server: LogServer) -> AsyncIterator[Address]:
+async def serving(server: StreamServer) -> AsyncIterator[Address]:
     """The address of the server, on a socket without a path on disk."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind("")  # the kernel chooses an abstract address, unix(7)
@@ -99,141 +188,336 @@ async def serving(server: LogServer) -> AsyncIterator[Address]:
             nursery.cancel_scope.cancel()
 
 
-async def collect(address: Address, start: int = 0, patience_s: float = 60) -> list[Frame]:
-    """All frames of the run's log."""
-    async with aclosing(follow(address, "r1", start, patience_s=patience_s)) as frames:
-        return [frame async for frame in frames]
+async def collect(address: Address, start: int = 0, **more: Any) -> list[Update]:
+    """All updates of the run."""
+    async with follow(address, "r1", Wanted(start=start), **more) as updates:
+        return [update async for update in updates]
 
 
-def shown(frames: list[Frame]) -> tuple[bytes, bytes]:
-    """What was written to stdout and to stderr; checks that offsets follow each other."""
+def shown(updates: Sequence[Update]) -> tuple[bytes, bytes]:
+    """What was written to stdout and to stderr; checks offsets, and that the end is the last."""
     written = {Stream.STDOUT: b"", Stream.STDERR: b""}
-    for before, after in pairwise(frames):
+    pieces = [update for update in updates if isinstance(update, Output | Gap)]
+    for before, after in pairwise(pieces):
         assert after.offset == before.next
-    for frame in frames:
-        if isinstance(frame, DataFrame):
-            written[frame.stream] += frame.data
+    for piece in pieces:
+        if isinstance(piece, Output):
+            written[piece.stream] += piece.data
+    assert [isinstance(update, End) for update in updates] == [*[False] * (len(updates) - 1), True]
     return written[Stream.STDOUT], written[Stream.STDERR]
 
 
-@given(st.lists(st.integers(1, len(frames_from(0)) - 1), max_size=4))
-def test_a_connection_may_break_anywhere_and_no_byte_is_lost_or_doubled(cuts: list[int]) -> None:
-    async def check() -> None:
-        async with serving(LogServer([*cuts])) as address:
-            frames = await collect(address)
-        assert shown(frames) == (b"one\nthree", b"\xff\x00")
-        assert isinstance(frames[-1], EndFrame)
-
-    trio.run(check, clock=MockClock(autojump_threshold=0))
+# --- what is told -------------------------------------------------------------------------------
 
 
-async def test_it_resumes_at_the_offset_after_the_last_whole_frame(autojump_clock: object) -> None:
-    first = len(encode_data(*CHUNKS[0][:1], 0, CHUNKS[0][1]))
-    server = LogServer([first + 3, 0])
-    async with serving(server) as address:
-        await collect(address)
-    assert server.starts == [0, 4, 4]
+async def test_output_statuses_gaps_and_the_end_are_told_as_the_server_says_them() -> None:
+    gap = messages.gap_message(0, 6, "trimmed").decode()
+    script: list[Message | Closes] = [
+        status(1),
+        gap,
+        '{"type":"ping"}',
+        encode_output(Stream.STDOUT, 6, b"three", 5),
+        end(),
+    ]
+    async with serving(StreamServer(script)) as address:
+        first, *rest = await collect(address)
+    assert isinstance(first, StatusMessage)
+    assert (first.seq, first.text) == (1, "queued")
+    assert rest == [
+        Gap(0, 6, "trimmed"),
+        Output(Stream.STDOUT, 6, b"three", 5),
+        End(SIZE, a_run()),
+    ]
 
 
-async def test_a_broken_connection_is_never_the_end(autojump_clock: object) -> None:
-    """Even one that a server ended properly, but before the end frame."""
-    server = LogServer([OK + b"0\r\n\r\n", OK])
-    async with serving(server) as address:
-        frames = await collect(address)
-    assert len(server.starts) == 3
-    assert shown(frames) == (b"one\nthree", b"\xff\x00")
-
-
-async def test_a_server_that_restarts_is_waited_for(autojump_clock: object) -> None:
-    server = LogServer([RESTARTING, RESTARTING, b""])
-    async with serving(server) as address:
-        assert isinstance((await collect(address))[-1], EndFrame)
-
-
-async def test_a_server_that_stays_away_is_given_up_with_the_offset_reached(
-    autojump_clock: object,
-) -> None:
-    first = len(encode_data(Stream.STDOUT, 0, b"one\n"))
-    server = LogServer([first, *[RESTARTING] * 100])
-    began = trio.current_time()
-    async with serving(server) as address:
-        with pytest.raises(ServerUnreachable, match=r"run r1 .* offset 4"):
-            await collect(address, patience_s=30)
-    assert 30 <= trio.current_time() - began <= 33
-
-
-async def test_a_server_that_answers_but_is_silent_is_asked_again_for_ever(
-    autojump_clock: MockClock,
-) -> None:
-    """A run may write nothing for days; only a server that is not there is given up."""
-    silent = iter(range(20))
-
-    class Silent(LogServer):
-        async def handle(self, stream: trio.SocketStream) -> None:
-            if next(silent, None) is None:
-                await super().handle(stream)
-                return
-            await stream.send_all(OK)
-            while await stream.receive_some():
-                pass
-            await stream.aclose()
-
-    async with serving(Silent([])) as address:
-        began = trio.current_time()
-        assert isinstance((await collect(address, patience_s=30))[-1], EndFrame)
-        assert trio.current_time() - began >= 20 * 60
-
-
-async def test_a_refusal_is_final() -> None:
-    body = b'{"title":"Not Found","status":404,"code":"no_such_run","detail":"no run r1"}'
-    answer = b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-    server = LogServer([answer])
-    async with serving(server) as address:
-        with pytest.raises(NoSuchRun, match="no run r1"):
-            await collect(address)
-    assert len(server.starts) == 1
-
-
-async def test_what_is_no_frame_is_told_and_not_tried_again() -> None:
-    server = LogServer([OK + b"5\r\n<html\r\n10\r\n>padding, padding\r\n0\r\n\r\n"])
-    async with serving(server) as address:
-        with pytest.raises(ProtocolError, match="frame"):
-            await collect(address)
-
-
-async def test_a_log_that_begins_later_begins_with_a_gap(autojump_clock: object) -> None:
-    """The offset after the gap is where a broken connection resumes."""
-    gap = encode_gap(0, 6)
-    server = LogServer([OK + b"%x\r\n" % len(gap) + gap + b"\r\n"])
-    async with serving(server) as address:
-        frames = await collect(address)
-    assert server.starts == [0, 6]
-    assert shown(frames) == (b"three", b"")
-
-
-async def test_a_negative_start_is_asked_again_until_the_first_frame(
-    autojump_clock: object,
-) -> None:
-    server = LogServer([RESTARTING])
-    async with serving(server) as address:
-        await collect(address, -100)
-    assert server.starts == [-100, -100]
-
-
-async def test_it_asks_for_frames_and_shows_the_token() -> None:
-    """Over TCP as well."""
-    server = LogServer([])
+async def test_it_asks_as_documented_and_closes_after_the_end() -> None:
+    """Over TCP, below a base path, with the token in a header and not in the address."""
+    server = StreamServer()
     async with trio.open_nursery() as nursery:
         serve = partial(trio.serve_tcp, server.handle, 0, host="127.0.0.1")
         (listener,) = await nursery.start(serve)
         port = listener.socket.getsockname()[1]
-        address = url_address(f"http://127.0.0.1:{port}", token="some-token")
-        assert shown(await collect(address)) == (b"one\nthree", b"\xff\x00")
+        address = url_address(f"http://127.0.0.1:{port}/base/", token="some-token")
+        async with follow(address, "r1", Wanted(start=2, stream="stderr")) as updates:
+            assert isinstance([update async for update in updates][-1], End)
         nursery.cancel_scope.cancel()
-    assert f"Accept: {MEDIA_TYPE}".encode() in server.heads[0]
-    assert b"Authorization: Bearer some-token" in server.heads[0]
+    assert server.paths == ["/base/runs/r1/stream"]
+    assert server.asked == [
+        {"from": "2", "seq": "0", "window": str(WINDOW_BYTES), "streams": "stderr"}
+    ]
+    assert server.heads[0][b"authorization"] == b"Bearer some-token"
+    assert server.closed_with == [1000]
+
+
+@pytest.mark.parametrize("run_id", ["..", "a/b", "a?b", "", "-x"])
+async def test_what_cannot_be_an_id_never_becomes_a_path(run_id: str) -> None:
+    with pytest.raises(NoSuchRun):
+        async with follow(Address(), run_id) as updates:
+            await anext(updates)
+
+
+async def test_what_is_raised_inside_comes_out_as_it_is() -> None:
+    class MyOwn(Exception):
+        pass
+
+    async with serving(StreamServer()) as address:
+        with pytest.raises(MyOwn):  # noqa: PT012 - what is around the error is what is tested
+            async with follow(address, "r1") as updates:
+                async for _ in updates:
+                    raise MyOwn
+
+
+async def test_who_leaves_early_leaves_no_connection_behind() -> None:
+    server = StreamServer([status(1)])
+    async with serving(server) as address:
+        async with follow(address, "r1") as updates:
+            assert isinstance(await anext(updates), StatusMessage)
+        with trio.fail_after(10):
+            while not server.closed_with:  # noqa: ASYNC110 - it is the server's to notice
+                await trio.sleep(0.005)
+
+
+# --- acknowledging ------------------------------------------------------------------------------
+
+
+async def test_what_was_taken_is_acknowledged_and_nothing_else() -> None:
+    """The update that one is still busy with is not taken yet."""
+    size = WINDOW_BYTES // 4
+    script = [encode_output(Stream.STDOUT, at * size, b"x" * size) for at in range(3)]
+    server = StreamServer(script)
+    async with serving(server) as address, follow(address, "r1") as updates:
+        for taken in range(3):
+            await anext(updates)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert server.heard == [
+                {"type": "ack", "offset": at * size} for at in range(1, taken + 1)
+            ]
+
+
+# --- resuming -----------------------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(1, 900).map(Cut), max_size=4))
+def test_a_connection_may_break_anywhere_and_nothing_is_lost_or_doubled(cuts: list[Cut]) -> None:
+    """In the handshake, within a message, or between messages."""
+
+    async def check() -> None:
+        async with serving(StreamServer(*cuts)) as address:
+            updates = await collect(address)
+        assert shown(updates) == (OUT, ERR)
+        assert [u.seq for u in updates if isinstance(u, StatusMessage)] == [1, 2]
+
+    trio.run(check, clock=MockClock(autojump_threshold=0))
+
+
+async def test_it_resumes_after_the_last_update(autojump_clock: object) -> None:
+    server = StreamServer([*log_from(0)[:3], Closes(1012)], [Closes(1012)])
+    async with serving(server) as address:
+        assert shown(await collect(address)) == (OUT, ERR)
+    assert [(asked["from"], asked["seq"]) for asked in server.asked] == [
+        ("0", "0"),
+        ("4", "2"),
+        ("4", "2"),
+    ]
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1011, 1012, 4408, 4429, 4430])
+async def test_a_connection_that_ends_before_the_end_is_never_the_end(
+    code: int, autojump_clock: object
+) -> None:
+    """Even one that a server closed properly."""
+    server = StreamServer([Closes(code)], [*log_from(0)[:-1], Closes(code)])
+    async with serving(server) as address:
+        assert shown(await collect(address)) == (OUT, ERR)
+    assert len(server.asked) == 3
+
+
+async def test_after_a_gap_it_resumes_where_the_log_goes_on(autojump_clock: object) -> None:
+    server = StreamServer([messages.gap_message(0, 6, "trimmed").decode(), Closes(1001)])
+    async with serving(server) as address:
+        assert shown(await collect(address)) == (b"three", b"")
+    assert [asked["from"] for asked in server.asked] == ["0", "6"]
+
+
+async def test_a_negative_start_is_asked_again_until_the_first_output(
+    autojump_clock: object,
+) -> None:
+    server = StreamServer([status(1), Closes(1001)], [log_from(0)[2], Closes(1001)])
+    async with serving(server) as address:
+        await collect(address, -100)
+    assert [asked["from"] for asked in server.asked] == ["-100", "-100", "4"]
+
+
+@pytest.mark.parametrize(
+    "answer", [RESTARTING, b"HTTP/1.1 429 x\r\nContent-Length: 0\r\n\r\n", b""]
+)
+async def test_a_server_that_is_not_ready_is_waited_for(
+    answer: bytes, autojump_clock: object
+) -> None:
+    """One that leaves in the middle of the handshake included."""
+    async with serving(StreamServer(answer, answer)) as address:
+        began = trio.current_time()
+        assert shown(await collect(address)) == (OUT, ERR)
+        assert 0.1 <= trio.current_time() - began <= 2
+
+
+async def test_a_server_that_stays_away_is_waited_for_as_long_as_one_likes(
+    autojump_clock: object,
+) -> None:
+    """The error tells how far it was read."""
+    server = StreamServer([log_from(0)[2], Closes(1012)], *[RESTARTING] * 200)
+    async with serving(server) as address:
+        began = trio.current_time()
+        with pytest.raises(ServerUnreachable, match=r"run r1 .* offset 4"):
+            await collect(address, patience_s=30)
+        assert 30 <= trio.current_time() - began <= 33
+        assert shown(await collect(address)) == (OUT, ERR)  # it was there again 5 minutes later
+
+
+async def test_a_dead_peer_is_noticed_and_one_that_pings_is_not_dead(
+    autojump_clock: MockClock,
+) -> None:
+    """A run may write nothing for days; the connection that says nothing at all is given up."""
+
+    class Pinging(StreamServer):
+        async def _listen(self, ws: WebSocketConnection) -> None:
+            if len(self.asked) < 3:
+                for _ in range(10):
+                    await trio.sleep(20)
+                    await ws.send_message(messages.PING.decode())
+            await super()._listen(ws)
+
+    server = Pinging([status(1)], [])
+    async with serving(server) as address:
+        began = trio.current_time()
+        assert shown(await collect(address, patience_s=30)) == (OUT, ERR)
+        took_s = trio.current_time() - began
+    assert len(server.asked) == 3
+    assert 2 * (200 + SILENCE_S) <= took_s <= 2 * (200 + SILENCE_S) + 1
+
+
+# --- what is final ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status_line", "code", "error"),
+    [
+        ("404 Not Found", "no_such_run", NoSuchRun),
+        ("403 Forbidden", "forbidden", Forbidden),
+        ("401 Unauthorized", "unauthenticated", Unauthenticated),
+        ("422 Unprocessable Content", "bad_value", BadRequest),
+    ],
+)
+async def test_a_refused_handshake_is_final(
+    status_line: str, code: str, error: type[RunwireError]
+) -> None:
+    number = status_line[:3]
+    body = f'{{"title":"t","status":{number},"code":"{code}","detail":"because"}}'
+    head = f"HTTP/1.1 {status_line}\r\nContent-Length: {len(body)}\r\n\r\n"
+    server = StreamServer((head + body).encode())
+    async with serving(server) as address:
+        with pytest.raises(error, match="because"):
+            await collect(address)
+    assert len(server.paths) == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (4400, BadRequest),
+        (4401, Unauthenticated),
+        (4403, Forbidden),
+        (4404, NoSuchRun),
+        (4409, ProtocolError),
+        (1009, ProtocolError),
+    ],
+)
+async def test_a_close_that_says_no_is_final_and_tells_why(
+    code: int, error: type[RunwireError]
+) -> None:
+    why = messages.error_message("x", "because of this").decode()
+    server = StreamServer([log_from(0)[2], why, Closes(code)])
+    async with serving(server) as address:
+        with pytest.raises(error, match="because of this"):
+            await collect(address)
+    assert len(server.paths) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9.2p1\r\n" * 3,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
+        b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+async def test_what_is_not_runwire_is_told_and_not_tried_again(answer: bytes) -> None:
+    server = StreamServer(answer)
+    async with serving(server) as address:
+        with pytest.raises(ProtocolError, match=r"Runwire"):
+            await collect(address)
+    assert len(server.paths) == 1
+
+
+@pytest.mark.parametrize("message", [b"<html>", "<html>", '{"type":"gap"}'])
+async def test_what_is_no_message_is_told_and_not_tried_again(message: Message) -> None:
+    server = StreamServer([message])
+    async with serving(server) as address:
+        with pytest.raises(ProtocolError):
+            await collect(address)
+    assert len(server.paths) == 1
 
 
 async def test_nobody_there_is_unreachable(tmp_path: Path) -> None:
     with pytest.raises(ServerUnreachable, match="runwire serve"):
         await collect(socket_address(str(tmp_path / "no.sock")), patience_s=0)
+
+
+@pytest.mark.skipif("os.geteuid() == 0", reason="root may use every socket")
+async def test_a_socket_of_another_user_is_denied(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "x"))
+        (tmp_path / "x").chmod(0)
+        with pytest.raises(Denied):
+            await collect(socket_address(str(tmp_path / "x")))
+
+
+# --- tokens -------------------------------------------------------------------------------------
+
+
+class Tokens:
+    """Gives `t1`, `t2` and so on."""
+
+    def __init__(self) -> None:
+        self.given = 0
+
+    async def __call__(self) -> str:
+        await trio.lowlevel.checkpoint()
+        self.given += 1
+        return f"t{self.given}"
+
+
+async def test_each_connection_shows_a_token_that_is_good_now(autojump_clock: object) -> None:
+    server = StreamServer([Closes(1012)], [log_from(0)[2], Closes(4401)])
+    async with serving(server) as address:
+        assert shown(await collect(address, token=Tokens())) == (OUT, ERR)
+    heads = [head[b"authorization"] for head in server.heads]
+    assert heads == [b"Bearer t1", b"Bearer t2", b"Bearer t3"]
+
+
+async def test_a_new_token_that_is_refused_at_once_is_final() -> None:
+    tokens = Tokens()
+    server = StreamServer([log_from(0)[2], Closes(4401)], [Closes(4401)])
+    async with serving(server) as address:
+        with pytest.raises(Unauthenticated):
+            await collect(address, token=tokens)
+    assert tokens.given == 2
+
+
+async def test_a_token_source_that_fails_ends_it_with_its_own_error() -> None:
+    async def fails() -> str:
+        await trio.lowlevel.checkpoint()
+        raise LookupError("no token today")
+
+    with pytest.raises(LookupError, match="no token today"):
+        await collect(Address(), token=fails)

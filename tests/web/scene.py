@@ -13,7 +13,7 @@ import trio
 import trio.testing
 
 from supervisor import clock
-from supervisor.frames import DataFrame, FrameDecoder
+from supervisor.frames import decode_output
 from supervisor.live import LiveRun
 from supervisor.log.logwriter import LogWriter
 from supervisor.logview import LogView
@@ -113,7 +113,6 @@ def parsed(message: str | bytes) -> list[Said]:
     if isinstance(message, str):
         said: Said = json.loads(message)
         return [said]
-    frames = FrameDecoder().feed(message)
     return [
         {
             "type": frame.stream.label,
@@ -122,8 +121,7 @@ def parsed(message: str | bytes) -> list[Said]:
             "next": frame.next,
             "time_us": frame.time_us,
         }
-        for frame in frames
-        if isinstance(frame, DataFrame)
+        for frame in decode_output(message)
     ]
 
 

@@ -11,13 +11,11 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from quart import Response
 from werkzeug.http import parse_etags
 
-from supervisor import frames
 from supervisor.errors import BadValue
 from supervisor.logview import LogView
 from supervisor.model import Run, Stream
-from supervisor.wire import RunView
 from web.api.call import Call, no_body
-from web.api.logbody import LogBody, LogCursor, Wanted, framed_bytes, raw_bytes, start_offset
+from web.api.logbody import LogBody, LogCursor, Wanted, raw_bytes, start_offset
 from web.api.ranges import Kept, Span, span_from, span_of_range
 
 MAX_OFFSET = 2**63 - 1
@@ -28,7 +26,7 @@ OLDEST_HEADER = "Runwire-Log-Oldest"
 SIZE_HEADER = "Runwire-Log-Size"
 
 # Headers for every log: proxies are not to hold back what follows, caches have to ask again.
-_ALWAYS = {"Cache-Control": "private, no-cache", "X-Accel-Buffering": "no", "Vary": "Accept"}
+_ALWAYS = {"Cache-Control": "private, no-cache", "X-Accel-Buffering": "no"}
 
 
 class LogQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,38 +55,33 @@ async def log(call: Call, run_id: str) -> Response:
     """The run's log."""
     query = call.query(LogQuery)
     run = await call.run(run_id)
-    framed = frames.MEDIA_TYPE in call.request.accept_mimetypes.values()
     with call.supervisor.open_log(run) as view:
         complete = view.complete
         kept = Kept(view.reader.oldest, view.reader.size)
-        tag = _etag(run, kept, query, framed=framed) if complete else None
+        tag = _etag(run, kept, query) if complete else None
         if tag is not None and _known(call, tag):
             return no_body(HTTPStatus.NOT_MODIFIED, {"ETag": f'"{tag}"', **_ALWAYS})
-        span = _span(call, query, view, kept, plain=not framed, tag=tag)
+        span = _span(call, query, view, kept, tag)
     stop = None if query.follow and not complete else span.stop
     wanted = Wanted(span.start, stop, query.only)
     response = Response(
-        b""
-        if call.head
-        else _body(call, run, wanted, framed=framed, ends=complete or query.follow),
+        b"" if call.head else _body(call, run, wanted),
         status=HTTPStatus.PARTIAL_CONTENT if span.partial else HTTPStatus.OK,
-        content_type=frames.MEDIA_TYPE if framed else RAW_TYPE,
+        content_type=RAW_TYPE,
         headers=_headers(query, span, kept, tag) | _ALWAYS,
     )
     if query.download:
         response.headers["Content-Disposition"] = f'attachment; filename="{run.id}.log"'
     response.headers.pop("Content-Length", None)
-    if not framed and query.only is None and stop is not None:
+    if query.only is None and stop is not None:
         response.headers["Content-Length"] = str(len(span))
     return response
 
 
-def _span(
-    call: Call, query: LogQuery, view: LogView, kept: Kept, *, plain: bool, tag: str | None
-) -> Span:
+def _span(call: Call, query: LogQuery, view: LogView, kept: Kept, tag: str | None) -> Span:
     """What to send. `Range` counts only where the bytes sent are those of the whole log."""
     header = call.request.headers.get("Range")
-    if header is None or not plain or query.only is not None or query.follow:
+    if header is None or query.only is not None or query.follow:
         return span_from(start_offset(view, query.start or 0), kept)
     condition = call.request.headers.get("If-Range")
     if condition is not None and condition.strip() != f'"{tag}"':
@@ -98,20 +91,11 @@ def _span(
     return span_of_range(header, kept) or span_from(0, kept)
 
 
-def _body(call: Call, run: Run, wanted: Wanted, *, framed: bool, ends: bool) -> LogBody:
-    """The body; `ends` if it goes on to the run's end, so that an end frame is due."""
-
-    async def end(view: LogView) -> RunView:
-        await view.wait_ended()
-        return call.view(await call.supervisor.get(run.id))
-
+def _body(call: Call, run: Run, wanted: Wanted) -> LogBody:
     check = call.auth.check_of(call.claims)
 
     def render(view: LogView) -> AsyncGenerator[bytes, None]:
-        cursor = LogCursor(view, wanted, check)
-        if framed:
-            return framed_bytes(cursor, functools.partial(end, view) if ends else None)
-        return raw_bytes(cursor)
+        return raw_bytes(LogCursor(view, wanted, check))
 
     return LogBody(functools.partial(call.supervisor.open_log, run), render)
 
@@ -133,10 +117,9 @@ def _headers(query: LogQuery, span: Span, kept: Kept, tag: str | None) -> dict[s
     return headers
 
 
-def _etag(run: Run, kept: Kept, query: LogQuery, *, framed: bool) -> str:
+def _etag(run: Run, kept: Kept, query: LogQuery) -> str:
     """Names what an ended run's log consists of. `seq` tells runs apart that had the same id."""
-    form = "frames" if framed else "raw"
-    return f"{run.seq}-{kept.oldest}-{kept.size}-{query.stream or 'all'}-{form}"
+    return f"{run.seq}-{kept.oldest}-{kept.size}-{query.stream or 'all'}"
 
 
 def _known(call: Call, tag: str) -> bool:

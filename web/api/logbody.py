@@ -8,24 +8,21 @@ stays behind, and nothing is queued for it.
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from types import TracebackType
 
 import trio
 from msgspec import Struct
 from quart.wrappers.response import ResponseBody
 
-from supervisor import frames
 from supervisor.log.logfile import Chunk, Gap, Piece
 from supervisor.logview import LogView
 from supervisor.model import Stream
 from supervisor.units import KIB, MIB
-from supervisor.wire import RunView
 
 _READ_BYTES = 256 * KIB
 _FAR_BYTES = 1 * MIB
 """So far behind, what is read is likely not in memory any more, and reading may wait for a disk."""
-_HEARTBEAT_S = 15.0
 _CHECK_S = 2.0
 _TOGETHER_US = 100_000
 """Bytes that arrived within this time may be told together, with the time of the first."""
@@ -66,12 +63,8 @@ class LogCursor:
         self._view = view
         self._check = check
 
-    async def advance(self, patience_s: float = math.inf) -> list[Piece] | None:
-        """The next pieces, as soon as there are any; None at the end.
-
-        An empty list says that nothing came for `patience_s` seconds.
-        """
-        give_up_at = trio.current_time() + patience_s
+    async def advance(self) -> list[Piece] | None:
+        """The next pieces, as soon as there are any; None at the end."""
         while self._stop is None or self.at < self._stop:
             await trio.lowlevel.checkpoint()
             if self._check is not None:
@@ -84,10 +77,7 @@ class LogCursor:
             elif complete:
                 return None
             else:
-                if trio.current_time() >= give_up_at:
-                    return []
-                wake_at = math.inf if self._check is None else trio.current_time() + _CHECK_S
-                with trio.move_on_at(min(give_up_at, wake_at)):
+                with trio.move_on_after(math.inf if self._check is None else _CHECK_S):
                     await self._view.changed.wait()
         return None
 
@@ -127,27 +117,6 @@ async def raw_bytes(cursor: LogCursor) -> AsyncGenerator[bytes, None]:
         data = b"".join(piece.data for piece in batch if isinstance(piece, Chunk))
         if data:
             yield data
-
-
-async def framed_bytes(
-    cursor: LogCursor, end: Callable[[], Awaitable[RunView]] | None
-) -> AsyncGenerator[bytes, None]:
-    """The log in frames. With `end`, that waits for the run's end, the last is the end frame."""
-    while (batch := await cursor.advance(_HEARTBEAT_S)) is not None:
-        if batch:
-            yield b"".join(encode(piece) for piece in merged(batch))
-        else:
-            yield frames.encode_data(cursor.stream or Stream.STDOUT, cursor.at, b"")
-    if end is not None:
-        run = await end()
-        yield frames.encode_end(run.log.size, run)
-
-
-def encode(piece: Piece) -> bytes:
-    """One piece of a log as a frame."""
-    if isinstance(piece, Gap):
-        return frames.encode_gap(piece.offset, piece.next)
-    return frames.encode_data(piece.stream, piece.offset, piece.data, piece.time_us)
 
 
 def merged(pieces: Sequence[Piece]) -> list[Piece]:

@@ -40,7 +40,7 @@ class BinaryForm:
         for piece in merged(pieces):
             if isinstance(piece, Chunk):
                 together.append(
-                    frames.encode_data(piece.stream, piece.offset, piece.data, piece.time_us)
+                    frames.encode_output(piece.stream, piece.offset, piece.data, piece.time_us)
                 )
                 continue
             if together:

@@ -7,10 +7,10 @@ from typing import Protocol
 
 from quart import Websocket
 
+from supervisor.frames import BINARY
 from web.door import connection_of, peer_of
 from web.fence.peer import Peer
 
-BINARY = "runwire.binary"
 JSON = "runwire.json"
 SUBPROTOCOLS = (BINARY, JSON)
 

@@ -10,13 +10,13 @@ from msgspec import Struct
 
 from supervisor.access.claims import Claims, Scope
 from supervisor.errors import BadValue, NoSuchRun
+from supervisor.frames import BINARY
 from supervisor.messages import Ack, ClientMessage, Hello, Seek
 from supervisor.model import Run, Stream
 from supervisor.service import Supervisor
 from supervisor.wire import RunView, show_run
 from web.streams.conversation import Conversation
 from web.streams.forms import BinaryForm, JsonForm
-from web.streams.line import BINARY
 from web.streams.viewer import Viewer, Wish
 
 _STREAMS = {stream.label: stream for stream in Stream}

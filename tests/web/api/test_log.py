@@ -14,11 +14,8 @@ import trio
 from msgspec import Struct
 
 from supervisor.config.settings import WebLimits
-from supervisor.frames import MEDIA_TYPE, DataFrame, EndFrame, Frame, FrameDecoder
-from supervisor.model import Status, Stream
 from tests.web.served import TOKEN, OpenSite, Site, until
 
-FRAMED = {"Accept": MEDIA_TYPE}
 MERGED = b"one\nTWO\nthree\n"
 
 
@@ -380,82 +377,3 @@ async def test_a_viewer_who_never_reads_holds_up_neither_the_run_nor_another_vie
         assert (await site.ended(run_id))["status"] == "succeeded"
         await until(lambda: open_readers(site) == 0)
         stalled.close()
-
-
-# --- frames --------------------------------------------------------------------------------------
-
-
-async def frames_of(site: Site, path: str) -> list[Frame]:
-    decoder = FrameDecoder()
-    frames: list[Frame] = []
-    async with streamed(site, path, FRAMED) as (answer, pieces):
-        assert answer.headers["content-type"] == MEDIA_TYPE
-        with trio.fail_after(20):
-            async for piece in pieces:
-                frames += decoder.feed(piece)
-    return frames
-
-
-async def test_frames_keep_the_streams_apart_and_end_with_the_run(
-    site: Site, gate: Callable[[str], Gate]
-) -> None:
-    door = gate("g")
-    run_id = await write_merged(site, gate, f"{door.wait}; exit 3")
-    await site.running(run_id, written=len(MERGED))
-    decoder = FrameDecoder()
-    frames: list[Frame] = []
-    async with streamed(site, f"/runs/{run_id}/log?follow=1", FRAMED) as (_, pieces):
-        frames += decoder.feed(await anext(pieces))
-        await door.open()
-        frames += decoder.feed(await rest(pieces))
-    *data, end = frames
-    assert decoder.ended
-    assert isinstance(end, EndFrame)
-    assert (end.offset, end.run.status, end.run.exit_code) == (len(MERGED), Status.FAILED, 3)
-    at = 0
-    for frame in data:
-        assert isinstance(frame, DataFrame)
-        assert frame.offset == at
-        assert frame.data == MERGED[at : frame.next]
-        assert frame.time_us > 0
-        at = frame.next
-    assert [frame.stream for frame in data if isinstance(frame, DataFrame)] == [
-        Stream.STDOUT,
-        Stream.STDERR,
-        Stream.STDOUT,
-    ]
-
-
-async def test_frames_resume_at_any_offset(site: Site, gate: Callable[[str], Gate]) -> None:
-    run_id = await merged_run(site, gate)
-    for start in range(len(MERGED) + 1):
-        *data, end = await frames_of(site, f"/runs/{run_id}/log?follow=1&from={start}")
-        assert isinstance(end, EndFrame)
-        got = b"".join(frame.data for frame in data if isinstance(frame, DataFrame))
-        assert got == MERGED[start:]
-
-
-async def test_frames_of_one_stream_have_offsets_in_the_merged_log(
-    site: Site, gate: Callable[[str], Gate]
-) -> None:
-    run_id = await merged_run(site, gate)
-    frames = await frames_of(site, f"/runs/{run_id}/log?follow=1&stream=stdout")
-    assert [(f.offset, f.data) for f in frames if isinstance(f, DataFrame)] == [
-        (0, b"one\n"),
-        (8, b"three\n"),
-    ]
-    assert isinstance(frames[-1], EndFrame)
-
-
-async def test_frames_without_follow_end_only_if_the_run_has(
-    site: Site, gate: Callable[[str], Gate]
-) -> None:
-    door = gate("g")
-    run_id = await site.shell(f"echo hi; {door.wait}")
-    await site.running(run_id, written=3)
-    frames = await frames_of(site, f"/runs/{run_id}/log")
-    assert [type(frame) for frame in frames] == [DataFrame]
-    await door.open()
-    await site.ended(run_id)
-    frames = await frames_of(site, f"/runs/{run_id}/log")
-    assert [type(frame) for frame in frames] == [DataFrame, EndFrame]

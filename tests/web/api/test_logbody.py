@@ -79,7 +79,6 @@ async def test_at_the_end_of_a_live_log_the_viewer_waits_to_be_woken(
 ) -> None:
     with LogView(tmp_path, "run", live) as view, trio.fail_after(10):
         cursor = LogCursor(view, Wanted(0, None))
-        assert await cursor.advance(0.01) == []
         async with trio.open_nursery() as nursery:
             got: list[Piece] = []
 
@@ -103,11 +102,16 @@ async def test_a_stream_that_is_silent_moves_on_all_the_same(
     writer.append(b"noise", ERR)
     with LogView(tmp_path, "run", live) as view, trio.fail_after(10):
         cursor = LogCursor(view, Wanted(0, None, OUT))
-        assert await cursor.advance(0.01) == []
-        assert cursor.at == 5
-        live.log_complete = True
-        live.changed.fire()
-        assert await cursor.advance() is None
+        async with trio.open_nursery() as nursery:
+
+            async def find_the_end() -> None:
+                assert await cursor.advance() is None
+
+            nursery.start_soon(find_the_end)
+            await trio.testing.wait_all_tasks_blocked()
+            assert cursor.at == 5
+            live.log_complete = True
+            live.changed.fire()
 
 
 async def test_the_last_bytes_are_not_lost_when_the_log_completes_meanwhile(
