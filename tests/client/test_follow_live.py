@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 import trio
 
-from supervisor.access import full_claims
-from supervisor.address import Address, socket_address, url_address
+from supervisor.access.claims import full_claims
+from supervisor.client.address import Address, socket_address, url_address
+from supervisor.client.follow import WINDOW_BYTES, Wanted, follow
+from supervisor.client.tokentext import read_token
+from supervisor.client.updates import End, Update
 from supervisor.errors import BadRequest, Forbidden, NoSuchRun, Unauthenticated
-from supervisor.follow import WINDOW_BYTES, Wanted, follow
 from supervisor.frames import Output
 from supervisor.messages import StatusMessage
 from supervisor.model import Actor, Status, Stream
-from supervisor.tokentext import read_token
-from supervisor.updates import End, Update
 from supervisor.wire import TokenRequest
 from tests.cutting import Proxy, open_proxy
 from tests.web.served import TOKEN, Site, running_site, until
