@@ -24,7 +24,7 @@ from contextlib import aclosing, asynccontextmanager
 import trio
 from msgspec import Struct
 
-from supervisor.client.address import Address, target, with_token
+from supervisor.client.address import Address, socket_address, target, url_address, with_token
 from supervisor.client.api import run_path
 from supervisor.client.dial import Line, open_line
 from supervisor.client.tokenfile import with_current_token
@@ -40,6 +40,22 @@ from supervisor.errors import (
 from supervisor.frames import Output
 from supervisor.messages import Ack, Auth, StatusMessage
 from supervisor.units import MIB
+
+__all__ = (
+    "EVERYTHING",
+    "WINDOW_BYTES",
+    "Address",
+    "End",
+    "Gap",
+    "Output",
+    "StatusMessage",
+    "TokenSource",
+    "Update",
+    "Wanted",
+    "follow",
+    "socket_address",
+    "url_address",
+)
 
 WINDOW_BYTES = 1 * MIB
 _ACK_BYTES = WINDOW_BYTES // 4

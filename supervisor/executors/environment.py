@@ -16,6 +16,7 @@ _FOR_THE_SERVER_ONLY = frozenset(
     {
         "WS_AUTH_TOKEN",
         "RUNWIRE_TOKEN",
+        "RUNWIRE_TOKEN_FILE",
         "NOTIFY_SOCKET",
         "WATCHDOG_PID",
         "WATCHDOG_USEC",

@@ -13,7 +13,13 @@ MAX_TEXT = 64 * KIB  # bytes; the kernel takes 128 KiB for one argument (execve(
 PRIORITIES = range(-1000, 1001)
 MAX_TAGS = 32
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+=-]{0,63}", re.ASCII)
-_OWN_VARIABLES = ("RUNWIRE_URL", "RUNWIRE_TOKEN", "RUNWIRE_SOCKET", "RUNWIRE_STATE_DIR")
+_OWN_VARIABLES = (
+    "RUNWIRE_URL",
+    "RUNWIRE_TOKEN",
+    "RUNWIRE_TOKEN_FILE",
+    "RUNWIRE_SOCKET",
+    "RUNWIRE_STATE_DIR",
+)
 
 
 def is_run_id(text: str) -> bool:

@@ -19,7 +19,7 @@ PAGE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 SECTIONS = dict(
     re.findall(r"^## `runwire ([a-z]+)`\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
 )
-SERVER_OPTIONS = {"--url", "--socket", "--token"}
+SERVER_OPTIONS = {"--url", "--socket", "--token", "--token-file"}
 NAMES = commands.list_commands(click.Context(commands))
 
 
@@ -121,7 +121,7 @@ def test_a_wrong_command_line_is_code_2(arguments: list[str], said: str) -> None
 
 def test_a_bug_is_code_70_with_its_traceback() -> None:
     code = (
-        "import supervisor.cli.runs as r; from supervisor import cli; r.Client = None;"
+        "import supervisor.cli.runs as r; from supervisor.cli import main as cli; r.Client = None;"
         "cli.main(['jobs', '--socket', '/x'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

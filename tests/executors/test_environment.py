@@ -42,6 +42,13 @@ def test_nobody_forges_the_marks() -> None:
 
 
 def test_the_servers_secrets_stay_with_the_server() -> None:
-    secrets = ("WS_AUTH_TOKEN", "RUNWIRE_TOKEN", "NOTIFY_SOCKET", "LISTEN_FDS", "WATCHDOG_USEC")
+    secrets = (
+        "WS_AUTH_TOKEN",
+        "RUNWIRE_TOKEN",
+        "RUNWIRE_TOKEN_FILE",
+        "NOTIFY_SOCKET",
+        "LISTEN_FDS",
+        "WATCHDOG_USEC",
+    )
     assert not set(environment(dict.fromkeys(secrets, "x"), {})) & set(secrets)
     assert environment({}, {"RUNWIRE_TOKEN": "for this run"})["RUNWIRE_TOKEN"] == "for this run"

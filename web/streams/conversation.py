@@ -34,6 +34,8 @@ from web.streams.line import Line
 HELLO_WAIT_S = 5.0
 END_WAIT_S = 5.0
 HEARTBEAT_S = 20.0
+FINISH_S = 0.5
+"""How long a speech that is about to end may go on when the server is told to stop."""
 LAST_WORD_S = 1.0
 """How long the message under way, and then the farewell, may take before the connection is cut."""
 
@@ -71,7 +73,8 @@ class Conversation:
         self._nursery: trio.Nursery
         self._error: RunwireError | None = None
         self._over = False
-        self._said_all = False
+        self._has_end = False
+        self._said_all = trio.Event()
         self._sending = 0
         self._sent_at = trio.current_time()
 
@@ -125,12 +128,15 @@ class Conversation:
         speech: AsyncGenerator[str | bytes, None],
         heard: Heard,
         admits: Callable[[Claims], None],
+        *,
+        has_end: bool = False,
     ) -> None:
         """Say all of `speech`, then wait for the client to close; `heard` gets what it says.
 
         `admits` raises a RunwireError for claims that do not allow this conversation; it is asked
-        now and for every new token.
+        now and for every new token. `has_end` says that `speech` ends with the run it is about.
         """
+        self._has_end = has_end
         admits(self.claims)
         for task in (
             functools.partial(self._listen, heard, admits),
@@ -142,7 +148,7 @@ class Conversation:
             async for message in speech:
                 await self._send(message)
         # The client closes first: whoever closes with words unread may cut the end off.
-        self._said_all = True
+        self._said_all.set()
         await trio.sleep(END_WAIT_S)
 
     async def close(self, error: RunwireError | None = None) -> None:
@@ -177,7 +183,7 @@ class Conversation:
         if self._over:
             return
         self._over = True
-        if not self._said_all:
+        if not self._said_all.is_set():
             self._error = error
         # Half a message cannot be followed by a farewell, so one under way is let go first.
         wait_s = LAST_WORD_S if self._sending else 0
@@ -192,6 +198,10 @@ class Conversation:
 
     async def _wait_shutdown(self) -> None:
         await self._shutdown.wait()
+        if self._has_end:
+            # The runs were stopped before: who was following one is told its end.
+            with trio.move_on_after(FINISH_S):
+                await self._said_all.wait()
         raise ShuttingDown("the server is going away")
 
     # --- speaking and listening ------------------------------------------------------------------

@@ -64,7 +64,7 @@ async def stream_run(
             ended = await supervisor.wait_ended(run.id)
             return show_run(ended, supervisor.log_info(ended))
 
-        await conversation.converse(viewer.messages(end), heard, admits)
+        await conversation.converse(viewer.messages(end), heard, admits, has_end=True)
 
 
 def may_watch(claims: Claims, run: Run) -> None:
