@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pytest
 import trio
 
 from supervisor.wire import RunView
+from tests.cli.warm import warm_python
 
 RUNWIRE = str(Path(sys.executable).with_name("runwire"))
 JOBS = r"""
@@ -45,18 +46,21 @@ params.n = { type = "int" }
 class Server:
     """`runwire serve` on a state directory of its own, which outlives it."""
 
-    def __init__(self, directory: Path) -> None:
-        """Nothing runs before `start`."""
+    def __init__(self, directory: Path, setting: str = "") -> None:
+        """Nothing runs before `start`. `setting` is a line of `[supervisor]`."""
         self.directory = directory
         self.state = directory / "s"
         self.socket = str(self.state / "runwire.sock")
-        (directory / "jobs.toml").write_text(JOBS, encoding="utf-8")
+        jobs = f"[supervisor]\n{setting}\n{JOBS}"
+        (directory / "jobs.toml").write_text(jobs, encoding="utf-8")
         self.process: subprocess.Popen[str] | None = None
+        self._killed = False
         self.url = ""
         self.bind = "127.0.0.1:0"
 
     def start(self) -> None:
         """Returns once it accepts connections."""
+        self._killed = False
         arguments = ["--config", "jobs.toml", "--bind", self.bind, "--state-dir", "s", "--dev"]
         self.process = subprocess.Popen(
             [RUNWIRE, "serve", *arguments],
@@ -78,13 +82,21 @@ class Server:
             self.process.send_signal(how)
             self.process.communicate(timeout=30)
             self.process = None
+            self._killed = how is signal.SIGKILL
 
-    def restart_with(self, setting: str) -> None:
-        """Serves on with a line more in `[supervisor]`."""
-        file = self.directory / "jobs.toml"
-        file.write_text(f"[supervisor]\n{setting}\n{JOBS}", encoding="utf-8")
-        self.stop()
-        self.start()
+    def close(self) -> None:
+        """Ends it with every run it has, those that ignore SIGTERM included.
+
+        One that was killed is started once more, to find what that left behind.
+        """
+        if self._killed:
+            self.start()
+        while self.process is not None:
+            self.process.send_signal(signal.SIGTERM)  # the second time kills the runs
+            with suppress(subprocess.TimeoutExpired):
+                self.process.communicate(timeout=0.3)
+                self.process = None
+        assert at_work_in(self.directory) == []
 
     @property
     def environment(self) -> dict[str, str]:
@@ -95,14 +107,8 @@ class Server:
         self, *arguments: str, cwd: Path | None = None, **environment: str
     ) -> subprocess.CompletedProcess[bytes]:
         """One command to its end."""
-        return subprocess.run(
-            [RUNWIRE, *arguments],
-            env=self.environment | environment,
-            cwd=cwd or self.directory,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=50,
-            check=False,
+        return warm_python().run(
+            arguments, env=self.environment | environment, cwd=cwd or self.directory
         )
 
     def output(self, *arguments: str) -> str:
@@ -153,26 +159,46 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server for the tests of one file."""
-    server = Server(tmp_path_factory.mktemp("cli"))
-    server.start()
+def at_work_in(directory: Path) -> list[str]:
+    """The processes whose working directory is below this one, as `PID COMMAND`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").readlink().is_relative_to(directory):
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                found.append(f"{process.name} {command}")
+    return found
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    """The server at work."""
     try:
+        server.start()
         yield server
     finally:
-        server.stop(signal.SIGKILL)
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for all tests that let it be."""
+    with serving(Server(tmp_path_factory.mktemp("cli"))) as server:
+        yield server
 
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[Server]:
     """A server for one test, that may kill it."""
-    server = Server(tmp_path)
-    server.start()
-    try:
+    with serving(Server(tmp_path)) as server:
         yield server
-    finally:
-        server.stop(signal.SIGKILL)
+
+
+@pytest.fixture
+def narrow_server(tmp_path: Path) -> Iterator[Server]:
+    """The same, that executes one run at a time."""
+    with serving(Server(tmp_path, "max_running = 1")) as server:
+        yield server
 
 
 async def read_until(stream: trio.abc.ReceiveStream | None, wanted: bytes) -> bytes:

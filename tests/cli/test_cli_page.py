@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import RUNWIRE, Server
+from tests.cli.conftest import RUNWIRE, Server, serving
 from tools.base import ROOT
 
 PAGE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
@@ -22,10 +21,9 @@ def test_the_examples_work(tmp_path: Path) -> None:
     server = Server(tmp_path)
     shutil.copy(ROOT / "jobs.toml", tmp_path)
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    server.start()
     environment = server.environment
     environment["PATH"] = f"{Path(RUNWIRE).parent}:{environment['PATH']}"
-    try:
+    with serving(server):
         for example in EXAMPLES:
             done = subprocess.run(
                 ["bash", "-e", "-o", "pipefail", "-c", example],
@@ -39,5 +37,3 @@ def test_the_examples_work(tmp_path: Path) -> None:
             if done.returncode != 0:
                 pytest.fail(f"{example}\n{done.stdout}{done.stderr}")
         assert "exit 3" in server.output("show", "build-42")
-    finally:
-        server.stop(signal.SIGTERM)

@@ -163,15 +163,14 @@ async def test_a_third_ctrl_c_leaves_even_if_the_server_stands_still(own_server:
                 own_server.process.send_signal(signal.SIGCONT)
 
 
-async def test_ctrl_c_of_a_run_that_waits_keeps_it_from_starting(own_server: Server) -> None:
-    own_server.restart_with("max_running = 1")
-    own_server.submit("--", "sleep", "1000")
+async def test_ctrl_c_of_a_run_that_waits_keeps_it_from_starting(narrow_server: Server) -> None:
+    narrow_server.submit("--", "sleep", "1000")
     with trio.fail_after(WAIT_S):
-        async with own_server.running("run", "--id", "waits", "--", "true") as process:
-            await wait_known(own_server, "waits")
+        async with narrow_server.running("run", "--id", "waits", "--", "true") as process:
+            await wait_known(narrow_server, "waits")
             process.send_signal(signal.SIGINT)
             assert await process.wait() == 130
-    run = own_server.run_view("waits")
+    run = narrow_server.run_view("waits")
     assert (run.status, run.started_at) == (Status.CANCELLED, None)
 
 
@@ -354,21 +353,20 @@ async def test_over_tcp_a_token_opens_the_same_door(own_server: Server, echo: Ec
 
 
 async def test_a_killed_server_loses_what_ran_and_goes_on_with_what_waited(
-    own_server: Server, echo: Echo
+    narrow_server: Server, echo: Echo
 ) -> None:
     """`logs -f` of the one ends there; `run` of the other waits, and misses nothing."""
-    own_server.restart_with("max_running = 1")
-    first = own_server.submit(*echo.command)
+    first = narrow_server.submit(*echo.command)
     echo.tell("before")
     with trio.fail_after(WAIT_S):
         async with (
-            own_server.running("logs", "-f", first) as one,
-            own_server.running("run", "--id", "second", "--", "seq", "100000") as two,
+            narrow_server.running("logs", "-f", first) as one,
+            narrow_server.running("run", "--id", "second", "--", "seq", "100000") as two,
         ):
             await read_until(one.stdout, b"before\n")
-            await wait_known(own_server, "second")
-            own_server.stop(signal.SIGKILL)
-            await trio.to_thread.run_sync(own_server.start)
+            await wait_known(narrow_server, "second")
+            narrow_server.stop(signal.SIGKILL)
+            await trio.to_thread.run_sync(narrow_server.start)
             assert await read_all(one.stdout) == b""
             assert await one.wait() == 0
             queued = await read_all(two.stdout)
@@ -407,19 +405,18 @@ async def test_a_server_told_to_stop_cancels_the_run_and_run_says_so(own_server:
             assert await process.wait() == 7
 
 
-async def test_a_cancel_reaches_a_server_that_was_away(own_server: Server) -> None:
+async def test_a_cancel_reaches_a_server_that_was_away(narrow_server: Server) -> None:
     """The wish is told again until somebody hears it."""
-    own_server.restart_with("max_running = 1")
-    blocker = own_server.submit("--", "sleep", "1000")
+    blocker = narrow_server.submit("--", "sleep", "1000")
     with trio.fail_after(WAIT_S):
-        async with own_server.running("run", "--id", "w", "--", "sleep", "1000") as process:
-            await wait_known(own_server, "w")
-            own_server.stop(signal.SIGKILL)
+        async with narrow_server.running("run", "--id", "w", "--", "sleep", "1000") as process:
+            await wait_known(narrow_server, "w")
+            narrow_server.stop(signal.SIGKILL)
             process.send_signal(signal.SIGINT)
-            await trio.to_thread.run_sync(own_server.start)
+            await trio.to_thread.run_sync(narrow_server.start)
             assert await process.wait() in {130, 143}
-    assert own_server.run_view("w").status is Status.CANCELLED
-    assert own_server.run_view(blocker).reason is Reason.LOST
+    assert narrow_server.run_view("w").status is Status.CANCELLED
+    assert narrow_server.run_view(blocker).reason is Reason.LOST
 
 
 def forward(caller: socket.socket, behind: socket.socket) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ import pytest
 from supervisor.client import follow
 from supervisor.client.updates import End, Gap
 from supervisor.frames import Output
-from tests.cli.conftest import Server
+from tests.cli.conftest import Server, serving
 from tools.base import ROOT
 
 PAGE = (ROOT / "docs" / "python-client.md").read_text(encoding="utf-8")
@@ -24,12 +23,8 @@ PROGRAMS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("docs"))
-    server.start()
-    try:
+    with serving(Server(tmp_path_factory.mktemp("docs"))) as server:
         yield server
-    finally:
-        server.stop(signal.SIGTERM)
 
 
 def run_program(program: str, cwd: Path, *arguments: str) -> list[str]:

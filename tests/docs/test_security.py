@@ -15,7 +15,7 @@ import pytest
 from supervisor.access.claims import Scope
 from supervisor.config.authtable import ALGORITHMS
 from supervisor.config.settings import read_settings
-from tests.cli.conftest import RUNWIRE, Server
+from tests.cli.conftest import RUNWIRE, Server, serving
 from tools.base import ROOT
 from web.auth.keys import read_key
 
@@ -33,11 +33,8 @@ def server(tmp_path: Path) -> Iterator[Server]:
     made = Server(tmp_path)
     shutil.copy(ROOT / "jobs.toml", tmp_path)
     shutil.copytree(ROOT / "examples", tmp_path / "examples", dirs_exist_ok=True)
-    made.start()
-    try:
+    with serving(made):
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.mark.skipif(
