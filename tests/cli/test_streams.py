@@ -10,14 +10,18 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 
+from supervisor.client.tokentext import read_token
 from supervisor.model import Reason, Status
 from tests.cli.conftest import RUNWIRE, Server, lines, read_all, read_until
+from tests.cutting import open_proxy
 
 WAIT_S = 40.0
 
@@ -311,6 +315,92 @@ async def test_ctrl_c_ends_logs_and_not_the_run(server: Server, echo: Echo) -> N
             assert b"Traceback" not in await read_all(following.stderr)
     assert server.run_view(run_id).status is Status.RUNNING
     server.output("cancel", "--wait", run_id)
+
+
+# --- connections that break, tokens that end ------------------------------------------------------
+
+
+async def test_connections_that_are_cut_cost_no_byte_of_either_stream(server: Server) -> None:
+    program = (
+        "import sys\n"
+        "for n in range(100000):\n"
+        "    print(n, file=sys.stderr if n % 10 == 0 else sys.stdout, flush=n % 100 == 0)"
+    )
+    directly = subprocess.run(["python3", "-c", program], capture_output=True, check=True)
+    limits = [10, 200, 5_000, 40_000, 90_000, 150_000]
+    with trio.fail_after(WAIT_S):
+        async with open_proxy(partial(trio.open_unix_socket, server.socket), limits) as proxy:
+            flags = ["--url", f"http://127.0.0.1:{proxy.port}", "--token", "devtoken"]
+            command = ["run", *flags, "--", "python3", "-c", program]
+            results: dict[str, bytes] = {}
+            async with server.running(*command) as process, trio.open_nursery() as nursery:
+                nursery.start_soon(collect, process.stdout, results, "out")
+                nursery.start_soon(collect, process.stderr, results, "err")
+                assert await process.wait() == 0
+            assert proxy.connections > len(limits)
+    assert (results["out"], results["err"]) == (directly.stdout, directly.stderr)
+
+
+async def collect(
+    stream: trio.abc.ReceiveStream | None, results: dict[str, bytes], name: str
+) -> None:
+    results[name] = await read_all(stream)
+
+
+async def test_a_token_file_renews_the_token_of_what_goes_on(
+    server: Server, echo: Echo, tmp_path: Path
+) -> None:
+    """The first one has long expired when the run ends, and when it is to be cancelled."""
+    file = tmp_path / "token"
+    scopes = ["--scope", "runs:read", "--scope", "runs:exec", "--scope", "runs:cancel"]
+    short = server.output("token", "create", *scopes, "--lifetime", "3s")
+    file.write_text(short)
+    flags = ["--url", server.url, "--token-file", str(file)]
+    with trio.fail_after(WAIT_S):
+        async with server.running("run", "--id", "renewed", *echo.command, *flags) as process:
+            echo.tell("one")
+            await read_until(process.stdout, b"one\n")
+            file.write_text(server.output("token", "create", *scopes))
+            while (read_token(short.strip()).until or 0) >= time.time():  # noqa: ASYNC110
+                await trio.sleep(0.05)
+            echo.tell("two")
+            await read_until(process.stdout, b"two\n")
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 143
+            assert (await read_all(process.stderr)).startswith(b"runwire: run renewed cancelled")
+    assert server.run_view("renewed").status is Status.CANCELLED
+
+
+async def test_without_another_token_following_ends_and_the_run_does_not(
+    server: Server, echo: Echo
+) -> None:
+    run_id = server.submit(*echo.command)
+    token = server.output("token", "create", "--scope", "runs:read", "--lifetime", "2s").strip()
+    with trio.fail_after(WAIT_S):
+        flags = ["--url", server.url, "--token", token]
+        async with server.running("logs", "-f", run_id, *flags) as process:
+            assert await process.wait() == 77
+            error = await read_all(process.stderr)
+    assert b"expired" in error
+    assert error.count(b"\n") == 1
+    assert server.run_view(run_id).status is Status.RUNNING
+    server.output("cancel", "--wait", run_id)
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "said"),
+    [
+        (["--token-file", "/nonexistent"], 65, "token-file: the token cannot be read from /non"),
+        (["--token-file", "/dev/null"], 65, "token-file: there is no token in /dev/null"),
+        (["--token-file", "x", "--token", "y"], 2, "not both"),
+    ],
+)
+def test_a_token_file_without_a_token_is_named(
+    server: Server, flags: list[str], code: int, said: str
+) -> None:
+    done = server.run("list", *flags)
+    assert (done.returncode, done.stdout) == (code, b"")
+    assert said in done.stderr.decode()
 
 
 # --- a server that is killed ----------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AbstractAsyncContextManager
@@ -24,6 +25,7 @@ from supervisor.frames import Output
 from supervisor.messages import StatusMessage
 from supervisor.model import Actor, Status, Stream
 from supervisor.wire import TokenRequest
+from tests.cli.conftest import Server, serving
 from tests.cutting import Proxy, open_proxy
 from tests.web.served import TOKEN, Site, running_site, until
 
@@ -140,6 +142,25 @@ async def test_a_slow_consumer_is_not_run_ahead_of(site: Site) -> None:
             rest = [update async for update in updates]
         assert proxy.connections == 1
     assert len(written(first + rest)) == size
+
+
+async def test_it_goes_on_where_it_was_when_the_server_was_killed(tmp_path: Path) -> None:
+    """Twice in the middle of the bytes; a loop that is slow to ask does not matter."""
+    expected = b"".join(b"%d\n" % number for number in range(1, 1_000_001))
+    with trio.fail_after(WAIT_S), serving(Server(tmp_path)) as server:
+        run_id = server.submit("--", "seq", "1000000")
+        server.run("logs", "-f", "--from", "6888896", run_id)
+        seen = b""
+        kills = 0
+        async with follow(socket_address(server.socket), run_id) as updates:
+            async for update in updates:
+                seen += written([update])
+                if kills < 2 and len(seen) > 1_000_000 * (kills + 1):
+                    kills += 1
+                    server.stop(signal.SIGKILL)
+                    await trio.to_thread.run_sync(server.start)
+    assert kills == 2
+    assert seen == expected
 
 
 # --- tokens -------------------------------------------------------------------------------------
