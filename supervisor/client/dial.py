@@ -144,13 +144,24 @@ async def _connect(address: Address) -> trio.SocketStream | trio.SSLStream[trio.
         if address.socket is not None:
             return await trio.open_unix_socket(address.socket)
         if address.scheme == "https":
-            return await trio.open_ssl_over_tcp_stream(
-                address.host,
-                address.port,
-                https_compatible=True,
-                ssl_context=ssl.create_default_context(),
-            )
+            return await _connect_tls(address)
         return await trio.open_tcp_stream(address.host, address.port)
+
+
+async def _connect_tls(address: Address) -> trio.SSLStream[trio.SocketStream]:
+    context = ssl.create_default_context()
+    stream = await trio.open_ssl_over_tcp_stream(
+        address.host, address.port, https_compatible=True, ssl_context=context
+    )
+    try:
+        await stream.do_handshake()
+    except BaseException as exc:
+        await trio.aclose_forcefully(stream)
+        why = exc.__cause__
+        if isinstance(exc, trio.BrokenResourceError) and isinstance(why, ssl.SSLError):
+            raise ProtocolError(f"{address.shown} cannot be trusted: {why}") from exc
+        raise
+    return stream
 
 
 async def _shake_hands(
@@ -197,7 +208,12 @@ class _Wire(trio.abc.Stream):
         self._address = address
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self.inner.send_all(data)
+        try:
+            await self.inner.send_all(data)
+        except trio.BrokenResourceError:
+            if self.opened:
+                raise
+            raise self._unanswered() from None
 
     async def wait_send_all_might_not_block(self) -> None:
         await self.inner.wait_send_all_might_not_block()
@@ -210,7 +226,7 @@ class _Wire(trio.abc.Stream):
                 raise
             data = b""
         if not data and not self.opened:
-            raise ConnectionBroke(f"{self._address.shown} ended the connection without an answer")
+            raise self._unanswered()
         if not self._looks_right and not data.startswith(_ANSWER[: len(data)]):
             raise _stranger(self._address)
         self._looks_right = True
@@ -221,6 +237,9 @@ class _Wire(trio.abc.Stream):
         if not self.opened:
             raise _stranger(self._address)
         await self.inner.aclose()
+
+    def _unanswered(self) -> ConnectionBroke:
+        return ConnectionBroke(f"{self._address.shown} ended the connection without an answer")
 
 
 def _error_in(address: Address, group: BaseExceptionGroup) -> RunwireError | None:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import parse_qs, urlsplit
 
-import msgspec
 import pytest
 import trio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock
-from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_stream
+from trio_websocket import WebSocketConnection
 
 from supervisor import messages
 from supervisor.client.address import Address, socket_address, url_address
@@ -35,157 +39,24 @@ from supervisor.errors import (
     ServerUnreachable,
     Unauthenticated,
 )
-from supervisor.frames import BINARY, Output, encode_output
-from supervisor.lifecycle import begin
+from supervisor.frames import Output, encode_output
 from supervisor.messages import StatusMessage
-from supervisor.model import SYSTEM, Entry, Moment, RunSpec, Status, Stream, Submitted
-from supervisor.wire import EventView, LogInfo, RunView, show_run
-
-CHUNKS = ((Stream.STDOUT, b"one\n"), (Stream.STDERR, b"\xff\x00"), (Stream.STDOUT, b"three"))
-OUT, ERR = b"one\nthree", b"\xff\x00"
-SIZE = 11
-RESTARTING = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
-ENTRY = Entry(
-    "r1",
-    Moment(datetime(2025, 1, 2, tzinfo=UTC), 7, "boot"),
-    SYSTEM,
-    Submitted(RunSpec(argv=("true",), cwd="/")),
+from supervisor.model import Stream
+from tests.client.scripted import (
+    ERR,
+    OUT,
+    RESTARTING,
+    SIZE,
+    Closes,
+    Cut,
+    Message,
+    StreamServer,
+    a_run,
+    end,
+    log_from,
+    serving,
+    status,
 )
-Message = str | bytes
-
-
-def a_run() -> RunView:
-    """A run as the API shows it."""
-    return show_run(begin(ENTRY, seq=1), LogInfo(SIZE, 0))
-
-
-def end() -> str:
-    return messages.end_message(SIZE, a_run()).decode()
-
-
-def status(seq: int) -> str:
-    view = EventView(seq=seq, run_seq=seq, version=1, entry=ENTRY)
-    return msgspec.json.encode(messages.status_message(view, Status.QUEUED)).decode()
-
-
-def log_from(start: int, seq: int = 0) -> list[Message]:
-    """What a server says of the log of CHUNKS: two statuses, then each chunk, then the end."""
-    said: list[Message] = [status(number) for number in (1, 2) if number > seq]
-    offset = 0
-    for stream, data in CHUNKS:
-        rest = data[max(0, start - offset) :]
-        if rest:
-            said.append(encode_output(stream, offset + len(data) - len(rest), rest))
-        offset += len(data)
-    return [*said, end()]
-
-
-class Closes(int):
-    """Ends a script: the server closes with this code."""
-
-
-class Cut(int):
-    """The connection breaks when the server has sent so many bytes."""
-
-
-Script = Sequence[Message | Closes] | Cut | bytes
-"""What one connection is answered: messages, the log until a cut, or raw bytes in place of HTTP."""
-
-
-class StreamServer:
-    """Serves the log of CHUNKS, but to the first connections what their scripts say."""
-
-    def __init__(self, *scripts: Script) -> None:
-        self.scripts = [*scripts]
-        self.asked: list[dict[str, str]] = []
-        self.heads: list[dict[bytes, bytes]] = []
-        self.paths: list[str] = []
-        self.heard: list[dict[str, Any]] = []
-        self.closed_with: list[int | None] = []
-
-    async def handle(self, stream: trio.SocketStream) -> None:
-        """One connection."""
-        script = self.scripts.pop(0) if self.scripts else None
-        if isinstance(script, bytes):
-            async with stream:
-                with suppress(trio.BrokenResourceError):
-                    await stream.receive_some()
-                    await stream.send_all(script)
-            self.paths.append("")
-            return
-        below = _Breaking(stream, script) if isinstance(script, Cut) else stream
-        try:
-            async with trio.open_nursery() as nursery:
-                await self._talk(nursery, cast("trio.SocketStream", below), script)
-                nursery.cancel_scope.cancel()
-        except* (trio.BrokenResourceError, ConnectionClosed):
-            pass
-        await trio.aclose_forcefully(stream)
-
-    async def _talk(
-        self, nursery: trio.Nursery, stream: trio.SocketStream, script: Script | None
-    ) -> None:
-        request = await wrap_server_stream(nursery, stream)
-        address = urlsplit(request.path)
-        self.paths.append(address.path)
-        self.asked.append({name: value for name, (value,) in parse_qs(address.query).items()})
-        self.heads.append(dict(request.headers))
-        assert request.proposed_subprotocols == (BINARY,)
-        ws = await request.accept(subprotocol=BINARY)
-        asked = self.asked[-1]
-        told = log_from(max(0, int(asked["from"])), int(asked["seq"]))
-        for message in told if script is None or isinstance(script, Cut) else script:
-            if isinstance(message, Closes):
-                await ws.aclose(int(message))
-                return
-            assert isinstance(message, str | bytes)
-            await ws.send_message(message)
-        await self._listen(ws)
-
-    async def _listen(self, ws: WebSocketConnection) -> None:
-        while True:
-            try:
-                self.heard.append(msgspec.json.decode(await ws.get_message()))
-            except ConnectionClosed as closed:
-                self.closed_with.append(None if closed.reason is None else closed.reason.code)
-                return
-
-
-class _Breaking(trio.abc.Stream):
-    """Breaks after so many bytes."""
-
-    def __init__(self, stream: trio.SocketStream, left: int) -> None:
-        self._stream = stream
-        self._left = left
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        await self._stream.send_all(data[: self._left])
-        self._left -= len(data)
-        if self._left <= 0:
-            await trio.aclose_forcefully(self._stream)
-            raise trio.BrokenResourceError
-
-    async def wait_send_all_might_not_block(self) -> None:
-        await self._stream.wait_send_all_might_not_block()
-
-    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        return await self._stream.receive_some(max_bytes)
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-
-@asynccontextmanager
-async def serving(server: StreamServer) -> AsyncIterator[Address]:
-    """The address of the server, on a socket without a path on disk."""
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.bind("")  # the kernel chooses an abstract address, unix(7)
-        sock.listen()
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock.dup()))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.serve_listeners, server.handle, [listener])
-            yield socket_address(sock.getsockname().decode())
-            nursery.cancel_scope.cancel()
 
 
 async def collect(address: Address, start: int = 0, **more: Any) -> list[Update]:
@@ -380,12 +251,12 @@ async def test_a_dead_peer_is_noticed_and_one_that_pings_is_not_dead(
     """A run may write nothing for days; the connection that says nothing at all is given up."""
 
     class Pinging(StreamServer):
-        async def _listen(self, ws: WebSocketConnection) -> None:
+        async def listen(self, ws: WebSocketConnection) -> None:
             if len(self.asked) < 3:
                 for _ in range(10):
                     await trio.sleep(20)
                     await ws.send_message(messages.PING.decode())
-            await super()._listen(ws)
+            await super().listen(ws)
 
     server = Pinging([status(1)], [])
     async with serving(server) as address:
@@ -480,6 +351,59 @@ async def test_a_socket_of_another_user_is_denied(tmp_path: Path) -> None:
         (tmp_path / "x").chmod(0)
         with pytest.raises(Denied):
             await collect(socket_address(str(tmp_path / "x")))
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A key and a certificate for 127.0.0.1, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Runwire's tests")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    file = tmp_path / "server.pem"
+    form = serialization.PrivateFormat.PKCS8
+    file.write_bytes(key.private_bytes(pem, form, plain) + made.public_bytes(pem))
+    return file
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_over_tls_the_server_has_to_prove_who_it_is(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, *, trusted: bool
+) -> None:
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    server = StreamServer()
+
+    async def handle(stream: trio.SSLStream[trio.SocketStream]) -> None:
+        with suppress(trio.BrokenResourceError):
+            await stream.do_handshake()
+            await server.handle(cast("trio.SocketStream", stream))
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(
+            partial(trio.serve_ssl_over_tcp, handle, 0, context, host="127.0.0.1")
+        )
+        port = listener.transport_listener.socket.getsockname()[1]
+        address = url_address(f"https://127.0.0.1:{port}/base", token="t")
+        if trusted:
+            assert shown(await collect(address)) == (OUT, ERR)
+            assert server.paths == ["/base/runs/r1/stream"]
+        else:
+            with pytest.raises(ProtocolError, match="cannot be trusted"):
+                await collect(address)
+        nursery.cancel_scope.cancel()
 
 
 # --- tokens -------------------------------------------------------------------------------------
