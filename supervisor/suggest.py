@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 _SHORTEST_START = 3
@@ -15,6 +14,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     """
     by_folded = {_folded(name): name for name in known}
     folded = _folded(word)
+    import difflib  # noqa: PLC0415 - only those who mistype pay for it
+
     found = difflib.get_close_matches(folded, by_folded, n=1, cutoff=0.66)
     if found:
         return by_folded[found[0]]

@@ -259,6 +259,23 @@ async def test_a_token_that_does_not_allow_it_is_refused(
         assert proxy.connections == 1
 
 
+# --- the end of the server ----------------------------------------------------------------------
+
+
+async def test_a_server_that_stops_tells_the_end_of_the_runs_it_stopped(site: Site) -> None:
+    run_id = str((await site.http.post("/runs", json={"job": "sleeper"})).json()["id"])
+    address = socket_address(str(site.socket))
+    async with follow(address, run_id, patience_s=0) as updates:
+        taken = [await anext(updates)]
+        while written(taken) != b"ready\n":
+            taken.append(await anext(updates))
+        await site.supervisor.stop_all()
+        site.shutdown.set()
+        *_, last = [update async for update in updates]
+    assert isinstance(last, End)
+    assert last.run.status is Status.CANCELLED
+
+
 # --- runs that are not there --------------------------------------------------------------------
 
 

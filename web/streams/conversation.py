@@ -73,7 +73,7 @@ class Conversation:
         self._nursery: trio.Nursery
         self._error: RunwireError | None = None
         self._over = False
-        self._has_end = False
+        self._is_ending: Callable[[], bool] = lambda: False
         self._said_all = trio.Event()
         self._sending = 0
         self._sent_at = trio.current_time()
@@ -129,14 +129,14 @@ class Conversation:
         heard: Heard,
         admits: Callable[[Claims], None],
         *,
-        has_end: bool = False,
+        is_ending: Callable[[], bool] = lambda: False,
     ) -> None:
         """Say all of `speech`, then wait for the client to close; `heard` gets what it says.
 
         `admits` raises a RunwireError for claims that do not allow this conversation; it is asked
-        now and for every new token. `has_end` says that `speech` ends with the run it is about.
+        now and for every new token. `is_ending` tells whether `speech` has only the rest to say.
         """
-        self._has_end = has_end
+        self._is_ending = is_ending
         admits(self.claims)
         for task in (
             functools.partial(self._listen, heard, admits),
@@ -198,8 +198,8 @@ class Conversation:
 
     async def _wait_shutdown(self) -> None:
         await self._shutdown.wait()
-        if self._has_end:
-            # The runs were stopped before: who was following one is told its end.
+        if self._is_ending():
+            # Runs are stopped first: who was following one is told its end.
             with trio.move_on_after(FINISH_S):
                 await self._said_all.wait()
         raise ShuttingDown("the server is going away")

@@ -64,7 +64,9 @@ async def stream_run(
             ended = await supervisor.wait_ended(run.id)
             return show_run(ended, supervisor.log_info(ended))
 
-        await conversation.converse(viewer.messages(end), heard, admits, has_end=True)
+        await conversation.converse(
+            viewer.messages(end), heard, admits, is_ending=lambda: view.ended
+        )
 
 
 def may_watch(claims: Claims, run: Run) -> None:
