@@ -134,7 +134,7 @@ async def open_line(address: Address, path: str) -> AsyncIterator[Line]:
         error = _error_in(address, group)
         if error is None:
             raise
-        raise error from error.__cause__ or group
+        raise error from error.__cause__
     finally:
         await trio.aclose_forcefully(wire.inner)
 
@@ -242,17 +242,16 @@ class _Wire(trio.abc.Stream):
         return ConnectionBroke(f"{self._address.shown} ended the connection without an answer")
 
 
-def _error_in(address: Address, group: BaseExceptionGroup) -> RunwireError | None:
-    """The error of ours that a connection's tasks ended with; None if it was something else."""
+def _error_in(address: Address, group: BaseExceptionGroup) -> BaseException | None:
+    """The one error that a connection's tasks ended with; None if there are several."""
     leaves = [*_leaves(group)]
-    errors = [_converted(address, leaf) for leaf in leaves]
-    if None in errors:
+    if len(leaves) == 1:
+        return _converted(address, leaves[0]) or leaves[0]
+    errors = [error for leaf in leaves if (error := _converted(address, leaf)) is not None]
+    if len(errors) < len(leaves):
         return None
     # What the server's last word was counts more than that the connection broke of it.
-    return min(
-        (error for error in errors if error is not None),
-        key=lambda error: isinstance(error, ConnectionBroke),
-    )
+    return min(errors, key=lambda error: isinstance(error, ConnectionBroke))
 
 
 def _leaves(exc: BaseException) -> Iterator[BaseException]:

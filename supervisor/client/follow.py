@@ -95,8 +95,8 @@ async def follow(
     `Output` and `Gap` follow each other without a hole; with one stream wanted, offsets only
     increase. `StatusMessage` tells what happened to the run, each once, at its place.
 
-    The loop raises what the server refuses with, such as NoSuchRun, Forbidden, or Unauthenticated for a
-    token that is not good (any more), and ProtocolError if it is not Runwire that answers. A
+    The loop raises what the server refuses with, such as NoSuchRun, Forbidden, or Unauthenticated
+    for a token that is not good (any more), and ProtocolError if it is not Runwire that answers. A
     server that cannot be reached is tried again and again: ServerUnreachable is raised if that
     lasts for `patience_s`.
     """
@@ -112,15 +112,18 @@ class _Updates:
 
     def __init__(self, updates: trio.abc.ReceiveChannel[Update | _Failure]) -> None:
         self._updates = updates
+        self._failure: _Failure | None = None
 
     def __aiter__(self) -> _Updates:
         return self
 
     async def __anext__(self) -> Update:
-        update = await anext(self._updates)
-        if isinstance(update, _Failure):
-            raise update.error
-        return update
+        if self._failure is None:
+            update = await anext(self._updates)
+            if not isinstance(update, _Failure):
+                return update
+            self._failure = update
+        raise self._failure.error
 
 
 class _Failure:
@@ -253,13 +256,21 @@ async def _keep_renewed(
     while shown.token is not None and (until := _expiry(shown.token)) is not None:
         left_s = until - time.time()
         await trio.sleep(max(0.0, left_s - min(_RENEW_EARLY_S, left_s / 5)))
-        while (newer := await _authorised(address, source)).token == shown.token:
+        while (newer := await _newer(shown, address, source)).token == shown.token:
             left_s = until - time.time()
             if left_s <= 0:
                 return
             await trio.sleep(min(_RENEW_AGAIN_S, left_s / 5 + 0.1))
         shown = newer
         await line.say(Auth(str(shown.token)))
+
+
+async def _newer(shown: Address, address: Address, source: TokenSource | None) -> Address:
+    """The address with the token to show now; `shown` if there is none, as while a file is written."""
+    try:
+        return await _authorised(address, source)
+    except BadValue:
+        return shown
 
 
 def _expiry(token: str) -> int | None:

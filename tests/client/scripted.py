@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,7 +16,9 @@ from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_server_st
 
 from supervisor import messages
 from supervisor.client.address import Address, socket_address
-from supervisor.frames import BINARY, encode_output
+from supervisor.client.follow import Wanted, follow
+from supervisor.client.updates import End, Gap, Update
+from supervisor.frames import BINARY, Output, encode_output
 from supervisor.lifecycle import begin
 from supervisor.model import SYSTEM, Entry, Moment, RunSpec, Status, Stream, Submitted
 from supervisor.wire import EventView, LogInfo, RunView, show_run
@@ -165,3 +168,22 @@ async def serving(server: StreamServer) -> AsyncIterator[Address]:
             nursery.start_soon(trio.serve_listeners, server.handle, [listener])
             yield socket_address(sock.getsockname().decode())
             nursery.cancel_scope.cancel()
+
+
+async def collect(address: Address, start: int = 0, **more: Any) -> list[Update]:
+    """All updates of the run."""
+    async with follow(address, "r1", Wanted(start=start), **more) as updates:
+        return [update async for update in updates]
+
+
+def shown(updates: Sequence[Update]) -> tuple[bytes, bytes]:
+    """What was written to stdout and to stderr; checks offsets, and that the end is the last."""
+    written = {Stream.STDOUT: b"", Stream.STDERR: b""}
+    pieces = [update for update in updates if isinstance(update, Output | Gap)]
+    for before, after in pairwise(pieces):
+        assert after.offset == before.next
+    for piece in pieces:
+        if isinstance(piece, Output):
+            written[piece.stream] += piece.data
+    assert [isinstance(update, End) for update in updates] == [*[False] * (len(updates) - 1), True]
+    return written[Stream.STDOUT], written[Stream.STDERR]

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from ipaddress import ip_address
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 import trio
@@ -28,7 +26,7 @@ from supervisor import messages
 from supervisor.client.address import Address, socket_address, url_address
 from supervisor.client.dial import SILENCE_S
 from supervisor.client.follow import WINDOW_BYTES, Wanted, follow
-from supervisor.client.updates import End, Gap, Update
+from supervisor.client.updates import End, Gap
 from supervisor.errors import (
     BadRequest,
     Denied,
@@ -52,31 +50,13 @@ from tests.client.scripted import (
     Message,
     StreamServer,
     a_run,
+    collect,
     end,
     log_from,
     serving,
+    shown,
     status,
 )
-
-
-async def collect(address: Address, start: int = 0, **more: Any) -> list[Update]:
-    """All updates of the run."""
-    async with follow(address, "r1", Wanted(start=start), **more) as updates:
-        return [update async for update in updates]
-
-
-def shown(updates: Sequence[Update]) -> tuple[bytes, bytes]:
-    """What was written to stdout and to stderr; checks offsets, and that the end is the last."""
-    written = {Stream.STDOUT: b"", Stream.STDERR: b""}
-    pieces = [update for update in updates if isinstance(update, Output | Gap)]
-    for before, after in pairwise(pieces):
-        assert after.offset == before.next
-    for piece in pieces:
-        if isinstance(piece, Output):
-            written[piece.stream] += piece.data
-    assert [isinstance(update, End) for update in updates] == [*[False] * (len(updates) - 1), True]
-    return written[Stream.STDOUT], written[Stream.STDERR]
-
 
 # --- what is told -------------------------------------------------------------------------------
 
@@ -404,44 +384,3 @@ async def test_over_tls_the_server_has_to_prove_who_it_is(
             with pytest.raises(ProtocolError, match="cannot be trusted"):
                 await collect(address)
         nursery.cancel_scope.cancel()
-
-
-# --- tokens -------------------------------------------------------------------------------------
-
-
-class Tokens:
-    """Gives `t1`, `t2` and so on."""
-
-    def __init__(self) -> None:
-        self.given = 0
-
-    async def __call__(self) -> str:
-        await trio.lowlevel.checkpoint()
-        self.given += 1
-        return f"t{self.given}"
-
-
-async def test_each_connection_shows_a_token_that_is_good_now(autojump_clock: object) -> None:
-    server = StreamServer([Closes(1012)], [log_from(0)[2], Closes(4401)])
-    async with serving(server) as address:
-        assert shown(await collect(address, token=Tokens())) == (OUT, ERR)
-    heads = [head[b"authorization"] for head in server.heads]
-    assert heads == [b"Bearer t1", b"Bearer t2", b"Bearer t3"]
-
-
-async def test_a_new_token_that_is_refused_at_once_is_final() -> None:
-    tokens = Tokens()
-    server = StreamServer([log_from(0)[2], Closes(4401)], [Closes(4401)])
-    async with serving(server) as address:
-        with pytest.raises(Unauthenticated):
-            await collect(address, token=tokens)
-    assert tokens.given == 2
-
-
-async def test_a_token_source_that_fails_ends_it_with_its_own_error() -> None:
-    async def fails() -> str:
-        await trio.lowlevel.checkpoint()
-        raise LookupError("no token today")
-
-    with pytest.raises(LookupError, match="no token today"):
-        await collect(Address(), token=fails)
