@@ -32,6 +32,7 @@ STATUS: Mapping[type[errors.RunwireError], HTTPStatus] = MappingProxyType(
 HTTP_CODES: Mapping[HTTPStatus, str] = MappingProxyType(
     {
         HTTPStatus.BAD_REQUEST: "bad_request",
+        HTTPStatus.FORBIDDEN: "wrong_origin",
         HTTPStatus.NOT_FOUND: "not_found",
         HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
         HTTPStatus.REQUEST_TIMEOUT: "request_timeout",

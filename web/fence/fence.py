@@ -32,8 +32,11 @@ log = logging.getLogger("runwire.web")
 access_log = logging.getLogger("runwire.access")
 
 _TURN_AWAY_S = 0.2
-_SHUTDOWN_S = 1.0
-"""How long answers under way may go on when the server shuts down."""
+_SHUTDOWN_S = 2.0
+"""How long answers under way may go on when the server shuts down.
+
+A WebSocket has a second for the message under way and one for its farewell (`conversation`).
+"""
 _MESSAGE_BYTES = 64 * KIB
 """The longest message a WebSocket client may send."""
 
@@ -48,7 +51,7 @@ async def serve_web(
     """Serve `app` on listening `sockets` (see `listen`) until `shutdown`, then close them.
 
     Reports `started` when connections are accepted. After `shutdown` no more are; idle ones are
-    closed, the others have a second to finish, then they are cut.
+    closed, the others have two seconds to finish, then they are cut.
     """
     fence = _Fence(app, limits)
     listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in sockets]

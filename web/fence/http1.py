@@ -7,7 +7,7 @@ probes what depends on it. What differs from the original, and why:
   a connection that begins in HTTP/2 gets 505.
 * A WebSocket handshake that Hypercorn would stumble over is refused before it sees it, and
   extensions are not offered to it: compressing every message for every viewer costs more than all
-  the rest, and one frame could not be shared.
+  the rest, and one frame could not be shared. What follows the handshake is `wsstream`'s.
 * A pause (a request while another is being answered) does not hold the reading task, which has to
   notice that the client is gone.
 * Handing a finished connection on to the next request waits for nothing, since the task that does
@@ -22,11 +22,10 @@ from http import HTTPStatus
 import h11
 from hypercorn.events import Closed, Updated
 from hypercorn.protocol import h11 as base
-from hypercorn.protocol.events import Body, Data, EndBody
-from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
-from wsproto.connection import ConnectionState
+from hypercorn.protocol.events import Body, Data, EndBody, Request
 
 from web.problems import PROBLEM_TYPE, encode_problem, plain_problem
+from web.fence.wsstream import WebSocketStream
 
 STREAM_ID = base.STREAM_ID
 _WEBSOCKET_VERSION = b"13"
@@ -137,6 +136,34 @@ class Http1(base.H11Protocol):
         """Go on with bytes that came while the request before was being answered."""
         await self._handle_events()
 
+    async def _create_stream(self, request: h11.Request) -> None:
+        if not is_websocket(request):
+            await super()._create_stream(request)
+            return
+        self.stream = WebSocketStream(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
+        )
+        assert isinstance(self.connection, h11.Connection)  # noqa: S101 - nothing came before
+        self.connection = base.H11WSConnection(self.connection)
+        await self.stream.handle(
+            Request(
+                stream_id=STREAM_ID,
+                headers=list(request.headers),
+                http_version=request.http_version.decode(),
+                method=request.method.decode("ascii"),
+                raw_path=request.target,
+                state=self.connection_state,
+            )
+        )
+
     async def _handle_events(self) -> None:
         try:
             await self._events()
@@ -172,19 +199,13 @@ class Http1(base.H11Protocol):
 
     async def _handle_frames(self, event: Data) -> None:
         stream = self.stream
-        assert isinstance(stream, WSStream)  # noqa: S101 - Data comes from nothing else
+        assert isinstance(stream, WebSocketStream)  # noqa: S101 - Data comes from nothing else
         if not stream.handshake.accepted:
             # RFC 6455 section 4.1: the client waits for the answer. Nothing can be said to it in
             # the middle of an answer that the application may be giving.
             await self.send(Closed())
             return
         await stream.handle(event)
-        if (
-            stream.state is ASGIWebsocketState.CONNECTED
-            and stream.connection.state is ConnectionState.LOCAL_CLOSING
-        ):
-            # It was closed for a message too long, and the application has not been told.
-            await self.send(Closed())
 
     async def _maybe_recycle(self) -> None:
         await self._close_stream()

@@ -14,6 +14,9 @@ import pytest
 import trio
 from quart import Response, request, websocket
 from quart_trio import QuartTrio
+from wsproto.connection import Connection as ClientFrames
+from wsproto.connection import ConnectionType
+from wsproto.events import CloseConnection
 
 from supervisor.config.bind import Bind
 from supervisor.config.settings import WebLimits
@@ -260,30 +263,83 @@ async def test_websocket_extensions_are_not_negotiated_whatever_is_offered(serve
 
 
 BAD_FRAMES = {
-    "a reserved opcode": b"\x83\x80" + bytes(4),
-    "an unmasked frame": frame(1, b"x", masked=False),
+    "a reserved opcode": (b"\x83\x80" + bytes(4), 1002),
+    "a reserved bit": (b"\xc1\x80" + bytes(4), 1002),
+    "an unmasked frame": (frame(1, b"x", masked=False), 1002),
+    "a length not as short as can be": (b"\x81\xfe\x00\x01" + bytes(4) + b"x", 1002),
+    "a length that no frame can have": (b"\x81\xff" + b"\xff" * 8 + bytes(4) + b"x", 1002),
+    "a long ping": (frame(9, b"a" * 126), 1002),
+    "a ping in pieces": (b"\x09\x80" + bytes(4), 1002),
+    "a continuation of nothing": (frame(0, b"x"), 1002),
+    "a message in the middle of another": (b"\x01\x80" + bytes(4) + frame(1, b"x"), 1002),
+    "close code 99": (frame(8, b"\0\x63"), 1002),
+    "close code 1006": (frame(8, b"\x03\xee"), 1002),
+    "half a close code": (frame(8, b"\x03"), 1002),
+    "a close reason that is not UTF-8": (frame(8, b"\x03\xe8\xff"), 1007),
+    "text that is not UTF-8": (frame(1, b"\xff\xfe"), 1007),
+    "half a character": (frame(1, b"\xe2\x82"), 1007),
     "a message longer than allowed": (
-        b"\x81\xff\x7f" + b"\xff" * 7 + bytes(4) + b"a" * (64 * 1024 + 1)
+        b"\x81\xff\x7f" + b"\xff" * 7 + bytes(4) + b"a" * (64 * 1024 + 1),
+        1009,
     ),
-    "a long ping": frame(9, b"a" * 126),
-    "close code 99": frame(8, b"\0\x63"),
-    "text that is not UTF-8": frame(1, b"\xff\xfe"),
-    "frames after close": frame(8, b"\x03\xe8") + frame(1, b"x") + frame(9, b"y"),
-    "a continuation of nothing": frame(0, b"x"),
+    "one in pieces that is longer than allowed": (
+        b"\x01" + frame(0, b"a" * 60_000)[1:] + frame(0, b"a" * 60_000),
+        1009,
+    ),
+    "frames after close": (frame(8, b"\x03\xe8") + frame(1, b"x") + frame(9, b"y"), 1000),
 }
 
 
 @pytest.mark.parametrize("probe", BAD_FRAMES)
-async def test_an_invalid_frame_ends_only_its_own_connection(serve: Serve, probe: str) -> None:
+async def test_an_invalid_frame_ends_only_its_own_connection_and_says_why(
+    serve: Serve, probe: str
+) -> None:
+    """With the codes of RFC 6455 section 7.4.1, while the client is being sent to."""
+    served = await serve()
+    raw, code = BAD_FRAMES[probe]
+    async with await served.dial() as client:
+        await client.send_all(handshake())
+        answer = await read_until(client, b"\r\n\r\n")
+        await client.send_all(raw)
+        answer += await read_all(client)
+    assert close_code(answer) == code
+    with trio.fail_after(5):
+        await served.left.wait()
+    assert await served.alive()
+
+
+async def test_a_frame_of_which_only_the_head_comes_is_waited_for_until_its_client_goes(
+    serve: Serve,
+) -> None:
     served = await serve()
     async with await served.dial() as client:
         await client.send_all(handshake())
         await read_until(client, b"\r\n\r\n")
-        await client.send_all(BAD_FRAMES[probe])
-        await read_all(client)
+        await client.send_all(b"\x81\xff\x7f" + b"\xff" * 7 + bytes(4))
+        await client.receive_some()
+        assert await served.alive()
     with trio.fail_after(5):
         await served.left.wait()
-    assert await served.alive()
+
+
+async def test_a_ping_is_answered_while_messages_lie_unread(serve: Serve) -> None:
+    served = await serve()
+    async with await served.dial() as client:
+        await client.send_all(handshake())
+        await read_until(client, b"\r\n\r\n")
+        for number in range(64):
+            await client.send_all(frame(1, b"unread %d" % number))
+        await client.send_all(frame(9, b"PROBE"))
+        await read_until(client, b"\x8a\x05PROBE")
+
+
+def close_code(answer: bytes) -> int:
+    """The code of the close frame that ends what a server sent after its handshake."""
+    client = ClientFrames(ConnectionType.CLIENT)
+    client.receive_data(answer.split(b"\r\n\r\n", 1)[1])
+    *_, last = client.events()
+    assert isinstance(last, CloseConnection), last
+    return int(last.code)
 
 
 @pytest.mark.parametrize("path", ["/big", "/ws"])
