@@ -24,8 +24,8 @@ from hypercorn.events import Closed, Updated
 from hypercorn.protocol import h11 as base
 from hypercorn.protocol.events import Body, Data, EndBody, Request
 
-from web.problems import PROBLEM_TYPE, encode_problem, plain_problem
 from web.fence.wsstream import WebSocketStream
+from web.problems import PROBLEM_TYPE, encode_problem, plain_problem
 
 STREAM_ID = base.STREAM_ID
 _WEBSOCKET_VERSION = b"13"
