@@ -14,12 +14,18 @@ import pytest
 import trio
 from quart import Response, request, websocket
 from quart_trio import QuartTrio
-from wsproto.connection import Connection as ClientFrames
-from wsproto.connection import ConnectionType
-from wsproto.events import CloseConnection
 
 from supervisor.config.bind import Bind
 from supervisor.config.settings import WebLimits
+from tests.web.probes import (
+    BAD_FRAMES,
+    REFUSED,
+    close_code,
+    frame,
+    handshake,
+    read_all,
+    read_until,
+)
 from tests.web.served import until
 from web.fence.fence import serve_web
 from web.fence.listen import open_tcp, open_unix
@@ -56,28 +62,6 @@ class Served:
         return (
             await self.tell(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
         ).endswith(b"hello")
-
-
-async def read_all(client: trio.SocketStream) -> bytes:
-    """Everything until the server closes."""
-    got = b""
-    with trio.fail_after(5):
-        try:
-            async for data in client:
-                got += data
-        except trio.BrokenResourceError:
-            pass
-    return got
-
-
-async def read_until(client: trio.SocketStream, mark: bytes) -> bytes:
-    got = b""
-    with trio.fail_after(5):
-        while mark not in got:
-            data = await client.receive_some()
-            assert data, f"closed before {mark!r}: {got!r}"
-            got += data
-    return got
 
 
 def make_app(served: Callable[[], Served]) -> QuartTrio:  # noqa: C901 - a list of routes
@@ -165,62 +149,8 @@ async def serve(nursery: trio.Nursery) -> AsyncIterator[Serve]:
         served.shutdown.set()
 
 
-def handshake(*extra: bytes, version: bytes = b"13", path: bytes = b"/ws") -> bytes:
-    lines = [
-        b"GET " + path + b" HTTP/1.1",
-        b"Host: x",
-        b"Upgrade: websocket",
-        b"Connection: Upgrade",
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        b"Sec-WebSocket-Version: " + version,
-        *extra,
-    ]
-    return b"\r\n".join(lines) + b"\r\n\r\n"
-
-
-def frame(opcode: int, data: bytes = b"", *, masked: bool = True) -> bytes:
-    mask = 0x80 if masked else 0
-    if len(data) < 126:
-        head = bytes([0x80 | opcode, mask | len(data)])
-    else:
-        head = bytes([0x80 | opcode, mask | 126]) + struct.pack("!H", len(data))
-    return head + (bytes(4) if masked else b"") + data
-
-
 def test_the_pinned_hypercorn_is_the_one_these_probes_were_made_for() -> None:
     assert version("hypercorn").startswith("0.18.")
-
-
-REFUSED = {
-    "an upgrade with a body": (handshake(b"Content-Length: 3") + b"abc", b"400"),
-    "an upgrade with a chunked body": (
-        handshake(b"Transfer-Encoding: chunked") + b"3\r\nabc\r\n0\r\n\r\n",
-        b"400",
-    ),
-    "a byte after the upgrade request": (handshake() + b"x", b"400"),
-    "a frame after the upgrade request": (handshake() + frame(1, b"hi"), b"400"),
-    "a subprotocol that is not ASCII": (handshake(b"Sec-WebSocket-Protocol: \xff\xff"), b"400"),
-    "an unknown WebSocket version": (handshake(version=b"99"), b"426"),
-    "a target that is not ASCII": (b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
-    "a target that is a broken URL": (b"GET http://[ HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
-    "no Host": (b"GET / HTTP/1.1\r\n\r\n", b"400"),
-    "two Hosts": (b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", b"400"),
-    "two lengths": (
-        b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",
-        b"400",
-    ),
-    "a length that is no number": (
-        b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
-        b"400",
-    ),
-    "CONNECT": (b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n", b"400"),
-    "not HTTP at all": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", b"400"),
-    "HTTP/2 with prior knowledge": (
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9) + b"\xff" * 40,
-        b"505",
-    ),
-    "headers without end": (b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 70_000, b"431"),
-}
 
 
 @pytest.mark.parametrize("probe", REFUSED)
@@ -260,34 +190,6 @@ async def test_websocket_extensions_are_not_negotiated_whatever_is_offered(serve
         assert answer.startswith(b"HTTP/1.1 101"), answer
         assert b"extensions" not in answer.lower()
     assert await served.alive()
-
-
-BAD_FRAMES = {
-    "a reserved opcode": (b"\x83\x80" + bytes(4), 1002),
-    "a reserved bit": (b"\xc1\x80" + bytes(4), 1002),
-    "an unmasked frame": (frame(1, b"x", masked=False), 1002),
-    "a length not as short as can be": (b"\x81\xfe\x00\x01" + bytes(4) + b"x", 1002),
-    "a length that no frame can have": (b"\x81\xff" + b"\xff" * 8 + bytes(4) + b"x", 1002),
-    "a long ping": (frame(9, b"a" * 126), 1002),
-    "a ping in pieces": (b"\x09\x80" + bytes(4), 1002),
-    "a continuation of nothing": (frame(0, b"x"), 1002),
-    "a message in the middle of another": (b"\x01\x80" + bytes(4) + frame(1, b"x"), 1002),
-    "close code 99": (frame(8, b"\0\x63"), 1002),
-    "close code 1006": (frame(8, b"\x03\xee"), 1002),
-    "half a close code": (frame(8, b"\x03"), 1002),
-    "a close reason that is not UTF-8": (frame(8, b"\x03\xe8\xff"), 1007),
-    "text that is not UTF-8": (frame(1, b"\xff\xfe"), 1007),
-    "half a character": (frame(1, b"\xe2\x82"), 1007),
-    "a message longer than allowed": (
-        b"\x81\xff\x7f" + b"\xff" * 7 + bytes(4) + b"a" * (64 * 1024 + 1),
-        1009,
-    ),
-    "one in pieces that is longer than allowed": (
-        b"\x01" + frame(0, b"a" * 60_000)[1:] + frame(0, b"a" * 60_000),
-        1009,
-    ),
-    "frames after close": (frame(8, b"\x03\xe8") + frame(1, b"x") + frame(9, b"y"), 1000),
-}
 
 
 @pytest.mark.parametrize("probe", BAD_FRAMES)
@@ -331,15 +233,6 @@ async def test_a_ping_is_answered_while_messages_lie_unread(serve: Serve) -> Non
             await client.send_all(frame(1, b"unread %d" % number))
         await client.send_all(frame(9, b"PROBE"))
         await read_until(client, b"\x8a\x05PROBE")
-
-
-def close_code(answer: bytes) -> int:
-    """The code of the close frame that ends what a server sent after its handshake."""
-    client = ClientFrames(ConnectionType.CLIENT)
-    client.receive_data(answer.split(b"\r\n\r\n", 1)[1])
-    *_, last = client.events()
-    assert isinstance(last, CloseConnection), last
-    return int(last.code)
 
 
 @pytest.mark.parametrize("path", ["/big", "/ws"])

@@ -1,0 +1,326 @@
+"""One run's stream over real sockets: whoever joins, is cut, stalls or goes elsewhere, and when."""
+
+from __future__ import annotations
+
+import errno
+import random
+import socket
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from supervisor.config.settings import WebLimits
+from supervisor.log import logindex
+from supervisor.log.logfile import index_path
+from supervisor.log.logindex import Header
+from supervisor.model import Stream
+from supervisor.units import KIB
+from tests.web.scene import Said, Write, covering, output, raw, text
+from tests.web.served import OpenSite, Site, until
+from tests.web.watching import BINARY, Faucet, Watcher, faucet, stingy, watch
+from web.streams import viewer
+
+OUT, ERR = Stream.STDOUT, Stream.STDERR
+ERROR = (socket.SOL_SOCKET, socket.SO_ERROR)
+VIEWERS = 50
+
+
+# --- joining, being cut, coming again --------------------------------------------------------------
+
+
+class Restless:
+    """A viewer that is cut again and again, and each time goes on where it was."""
+
+    def __init__(self, tap: Faucet, seed: int) -> None:
+        self._random = random.Random(seed)
+        self._tap = tap
+        self._binary = seed % 3 == 0
+        self._window = self._random.choice([None, 1000 + seed, 64 * KIB])
+        self._cuts_left = self._random.randint(1, 4)
+        self.joins_at = self._random.randrange(2 * tap.size + 1)
+        self.said: list[Said] = []
+        self._at = self._seq = 0
+
+    async def view(self, site: Site) -> None:
+        """Everything, through `end`."""
+        while not self.said or self.said[-1]["type"] != "end":
+            path = f"{self._tap.path}?from={self._at}&seq={self._seq}"
+            if self._window is not None:
+                path += f"&window={self._window}"
+            offer = (BINARY,) if self._binary else ()
+            async with watch(site, path, offer=offer) as watcher:
+                await self._listen(watcher)
+                await watcher.cut()
+
+    async def _listen(self, watcher: Watcher) -> None:
+        """Listen to the end, or to some message before it."""
+        messages = self._random.randint(0, 5) if self._cuts_left else 1_000_000
+        self._cuts_left -= 1
+        for _ in range(messages):
+            new = await watcher.hear()
+            self._at = max([self._at, *(m["next"] for m in output(new))])
+            self._seq = max([self._seq, *(m["seq"] for m in new if m["type"] == "status")])
+            # What is told at the very end covers no bytes, and comes again if `end` was missed.
+            self.said = [*(covering(self.said) if new else self.said), *new]
+            if new[-1]["type"] == "end":
+                return
+            if output(new):
+                await watcher.say({"type": "ack", "offset": self._at})
+
+
+async def test_fifty_viewers_that_join_and_are_cut_at_random_have_every_line_once_in_order(
+    site: Site, tmp_path: Path
+) -> None:
+    dice = random.Random(1)
+    writes: list[Write] = [
+        (dice.choice((OUT, ERR)), f"line {number}: é € 😀 {'x' * dice.randrange(200)}\n".encode())
+        for number in range(100)
+    ]
+    async with faucet(site, tmp_path) as tap, trio.open_nursery() as nursery:
+        for stream, data in writes[:50]:
+            await tap.write(stream, data)
+        viewers = [Restless(tap, seed) for seed in range(VIEWERS)]
+        # Some are there from the first byte on, some join while it is written, and some are late.
+        for each in viewers[::2]:
+            nursery.start_soon(each.view, site)
+        waiting = sorted(viewers[1::2], key=lambda each: each.joins_at)
+        for stream, data in writes[50:]:
+            await tap.write(stream, data)
+            while waiting and waiting[0].joins_at < tap.size:
+                nursery.start_soon(waiting.pop(0).view, site)
+        await tap.end()
+        for each in waiting:
+            nursery.start_soon(each.view, site)
+    for each in viewers:
+        check_everything(each.said, writes)
+
+
+def check_everything(said: list[Said], writes: list[Write]) -> None:
+    """Every byte of every stream once and in order, every status once, and the end."""
+    size = sum(len(data) for _, data in writes)
+    offset = 0
+    for message in output(said):
+        assert message["offset"] == offset
+        offset = message["next"]
+    assert offset == size
+    for stream in Stream:
+        pieces = [message["data"] for message in output(said, stream)]
+        told = b"".join(each if isinstance(each, bytes) else each.encode() for each in pieces)
+        assert told == raw(writes, stream)
+    seqs = [message["seq"] for message in said if message["type"] == "status"]
+    assert seqs == list(range(1, len(seqs) + 1))
+    assert said[-1]["type"] == "end"
+    assert said[-1]["offset"] == size
+    assert said[-1]["run"]["status"] == "succeeded"
+
+
+async def test_who_joins_late_is_told_the_same_as_who_was_there_from_the_start(
+    site: Site, tmp_path: Path
+) -> None:
+    async with faucet(site, tmp_path) as tap, watch(site, tap.path) as early:
+        for number in range(20):
+            await tap.write(OUT if number % 3 else ERR, f"{number} €\n".encode())
+            await early.hear_bytes(tap.size)
+        async with watch(site, tap.path) as late:
+            await late.hear_bytes(tap.size)
+            await tap.end()
+            await late.hear_until("end")
+        await early.hear_until("end")
+        async with watch(site, tap.path) as later:
+            await later.hear_until("end")
+    for stream in Stream:
+        assert text(early.said, stream) == text(late.said, stream) == text(later.said, stream)
+    for kind in ("status", "end"):
+        told = [[m for m in each.said if m["type"] == kind] for each in (early, late, later)]
+        assert told[0] == told[1] == told[2]
+
+
+# --- those who take nothing ------------------------------------------------------------------------
+
+
+async def test_a_viewer_that_takes_nothing_is_dropped_and_nobody_else_notices(
+    open_site: OpenSite, tmp_path: Path
+) -> None:
+    limits = WebLimits(send_timeout_s=0.3)
+    async with (
+        open_site(limits=limits) as site,
+        faucet(site, tmp_path) as tap,
+        watch(site, tap.path) as other,
+        watch(site, tap.path, dial=stingy) as stalled,
+    ):
+        await stalled.hear()  # and then nothing more
+        # More than the kernel holds for a client that does not read.
+        for _ in range(40):
+            await tap.write(OUT, b"x" * (256 * KIB))
+        await tap.end()
+        assert text(await other.hear_until("end"), OUT) == "x" * (40 * 256 * KIB)
+        await until(lambda: stalled.stream.socket.getsockopt(*ERROR) == errno.ECONNRESET)
+        assert (await stalled.closed())[0] == 1006
+        assert not any(message["type"] == "end" for message in stalled.said)
+        again = f"{tap.path}?from={stalled.said[-1].get('next', 0)}"
+        async with watch(site, again) as resumed:
+            await resumed.hear_until("end")
+    assert text(output(stalled.said) + output(resumed.said), OUT) == "x" * (40 * 256 * KIB)
+
+
+# --- acknowledging ---------------------------------------------------------------------------------
+
+
+async def test_who_gave_a_window_is_sent_no_more_than_that_unacknowledged(
+    site: Site, tmp_path: Path
+) -> None:
+    async with faucet(site, tmp_path) as tap, watch(site, f"{tap.path}?window=10") as watcher:
+        await tap.write(OUT, b"0123456789abcdefghijABCDE")
+        for end in (10, 20):
+            await watcher.hear_bytes(end)
+            assert await nothing_more(watcher)
+            await watcher.say({"type": "ack", "offset": end - 1})  # not a whole message
+            assert await nothing_more(watcher)
+            await watcher.say({"type": "ack", "offset": end})
+        await watcher.hear_bytes(25)
+    assert text(watcher.said, OUT) == "0123456789abcdefghijABCDE"
+
+
+async def test_what_a_filter_leaves_out_does_not_use_the_window_up(
+    site: Site, tmp_path: Path
+) -> None:
+    path = "?window=10&streams=stderr"
+    async with faucet(site, tmp_path) as tap, watch(site, tap.path + path) as watcher:
+        await tap.write(OUT, b"x" * 1000)
+        await tap.write(ERR, b"01234")
+        await tap.write(OUT, b"x" * 1000)
+        await tap.write(ERR, b"56789abc")
+        while text(watcher.said, ERR) != "0123456789":
+            await watcher.hear()
+        assert await nothing_more(watcher)
+        await watcher.say({"type": "ack", "offset": output(watcher.said)[-1]["next"]})
+        while text(watcher.said, ERR) != "0123456789abc":
+            await watcher.hear()
+    assert output(watcher.said, OUT) == []
+
+
+async def test_who_acknowledges_nothing_is_let_go_with_4430_and_can_resume(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(viewer, "STALL_S", 0.05)
+    async with faucet(site, tmp_path) as tap:
+        await tap.write(OUT, b"0123456789")
+        async with watch(site, f"{tap.path}?window=4") as watcher:
+            assert await watcher.closed() == (4430, "stalled")
+        assert watcher.said[-1]["type"] == "error"
+        at = output(watcher.said)[-1]["next"]
+        await tap.end()
+        async with watch(site, f"{tap.path}?from={at}") as resumed:
+            await resumed.hear_until("end")
+    assert text(watcher.said, OUT) + text(resumed.said, OUT) == "0123456789"
+
+
+async def nothing_more(watcher: Watcher) -> bool:
+    """Whether the server has said all that it says for now."""
+    before = len(watcher.said)
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watcher.hear)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            scope.cancel()
+    return len(watcher.said) == before
+
+
+# --- going elsewhere -------------------------------------------------------------------------------
+
+
+async def test_a_seek_is_answered_and_what_follows_goes_on_from_there(
+    site: Site, tmp_path: Path
+) -> None:
+    async with faucet(site, tmp_path) as tap, watch(site, tap.path) as watcher:
+        await tap.write(OUT, b"one\ntwo\nthree\n")
+        await watcher.hear_bytes(14)
+        for wished, start in ((0, 0), (4, 4), (-7, 4), (-6, 8), (14, 14), (-(10**30), 0)):
+            del watcher.said[:]
+            await watcher.say({"type": "seek", "from": wished})
+            assert (await watcher.hear_until("seek"))[-1] == {"type": "seek", "from": start}
+            if start < 14:
+                await watcher.hear_bytes(14)
+            after = watcher.said[watcher.said.index({"type": "seek", "from": start}) + 1 :]
+            assert text(after, OUT) == "one\ntwo\nthree\n"[start:]
+            assert [m for m in after if m["type"] == "status"] == []
+        await tap.end()
+        await watcher.hear_until("end")
+
+
+async def test_a_seek_opens_the_window_again_and_an_ack_counts_for_what_was_sent_by_then(
+    site: Site, tmp_path: Path
+) -> None:
+    async with faucet(site, tmp_path) as tap, watch(site, f"{tap.path}?window=4") as watcher:
+        await tap.write(OUT, b"0123456789abcdef")
+        await watcher.hear_bytes(4)
+        await watcher.say({"type": "seek", "from": 8})
+        await watcher.hear_bytes(12)
+        assert await nothing_more(watcher)
+        await watcher.say({"type": "ack", "offset": 4})  # of what came before the seek
+        assert await nothing_more(watcher)
+        await watcher.say({"type": "ack", "offset": 12})
+        await watcher.hear_bytes(16)
+    assert text(watcher.said, OUT) == "012389abcdef"
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("?from=4", "two\nthree\n"),
+        ("?from=14", ""),
+        ("?from=-1", "three\n"),
+        ("?from=-7", "two\nthree\n"),
+        ("?from=-0", "one\ntwo\nthree\n"),
+        ("?from=-" + "9" * 18, "one\ntwo\nthree\n"),
+        ("?from=5&streams=stdout&streams=stderr", "wo\nthree\n"),
+        ("?streams=stderr", ""),
+    ],
+)
+async def test_where_one_begins_stands_in_the_address(site: Site, query: str, told: str) -> None:
+    run_id = await site.shell(r"printf 'one\ntwo\nthree\n'")
+    await site.ended(run_id)
+    async with watch(site, f"/runs/{run_id}/stream{query}") as watcher:
+        assert text(await watcher.hear_until("end"), OUT) == told
+
+
+@pytest.mark.parametrize("offset", [15, 2**63, 10**18])
+async def test_beyond_the_end_there_is_nothing(site: Site, offset: int) -> None:
+    run_id = await site.shell(r"printf 'one\ntwo\nthree\n'")
+    await site.ended(run_id)
+    async with watch(site, f"/runs/{run_id}/stream?from={offset}") as watcher:
+        assert await watcher.closed() == (4400, "range_not_satisfiable")
+
+
+async def test_statuses_that_were_seen_are_not_told_again(site: Site) -> None:
+    run_id = await site.shell("true")
+    await site.ended(run_id)
+    for seq, left in ((0, 4), (3, 1), (4, 0), (10**18, 0), (-1, 4)):
+        async with watch(site, f"/runs/{run_id}/stream?seq={seq}") as watcher:
+            await watcher.hear_until("end")
+        assert len([m for m in watcher.said if m["type"] == "status"]) == left
+
+
+# --- gaps ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("offer", [(), (BINARY,)])
+async def test_what_is_not_kept_any_more_is_a_gap(
+    site: Site, tmp_path: Path, offer: tuple[str, ...]
+) -> None:
+    run_id = await site.shell("printf 0123456789")
+    await site.ended(run_id)
+    with index_path(tmp_path / "state" / "logs", run_id).open("r+b") as file:
+        file.write(logindex.pack_header(Header(6, 0)))
+    for start in (0, 3):
+        async with watch(site, f"/runs/{run_id}/stream?from={start}", offer=offer) as watcher:
+            said = await watcher.hear_until("end")
+        gap, rest = [m for m in said if m["type"] not in {"status", "end"}]
+        assert gap == {"type": "gap", "from": start, "to": 6, "reason": "trimmed"}
+        assert (rest["data"], rest["offset"], rest["next"]) == (
+            b"6789" if offer else "6789",
+            6,
+            10,
+        )
