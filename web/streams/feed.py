@@ -39,8 +39,8 @@ async def _speech(
     conversation: Conversation, supervisor: Supervisor, since: int | None
 ) -> AsyncGenerator[str | bytes, None]:
     seq = supervisor.last_seq if since is None else since
-    if seq > supervisor.last_seq:
-        raise BadValue(f"since: the newest event is {supervisor.last_seq}", field="since")
+    if not 0 <= seq <= supervisor.last_seq:
+        raise BadValue(f"since: from 0 to {supervisor.last_seq}, the newest event", field="since")
     yield msgspec.json.encode({"type": "hello", "seq": seq}).decode()
     while True:
         newest = supervisor.last_seq
