@@ -9,7 +9,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
@@ -35,9 +35,9 @@ class Watcher:
         text = json.dumps(message) if isinstance(message, dict) else message
         await self.websocket.send_message(text)
 
-    async def hear(self) -> list[Said]:
+    async def hear(self, *, patience_s: float = PATIENCE_S) -> list[Said]:
         """The next message; several if it is one of frames."""
-        with trio.fail_after(PATIENCE_S):
+        with trio.fail_after(patience_s):
             said = parsed(await self.websocket.get_message())
         self.said += said
         return said
@@ -70,10 +70,17 @@ class Watcher:
         await trio.aclose_forcefully(self.stream)
 
 
-Dial = Callable[[Site], Awaitable[trio.SocketStream]]
+class Place(Protocol):
+    """Where a server is: a `Site`, or one in a process of its own."""
+
+    @property
+    def address(self) -> tuple[str, int]: ...
 
 
-async def over_tcp(site: Site) -> trio.SocketStream:
+Dial = Callable[[Any], Awaitable[trio.SocketStream]]
+
+
+async def over_tcp(site: Place) -> trio.SocketStream:
     return await trio.open_tcp_stream(*site.address)
 
 
@@ -81,7 +88,7 @@ async def over_unix(site: Site) -> trio.SocketStream:
     return await trio.open_unix_socket(site.socket)
 
 
-async def stingy(site: Site) -> trio.SocketStream:
+async def stingy(site: Place) -> trio.SocketStream:
     """Over TCP, with so little room that a server soon notices that nobody reads."""
     sock = trio.socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -91,7 +98,7 @@ async def stingy(site: Site) -> trio.SocketStream:
 
 @asynccontextmanager
 async def watch(
-    site: Site,
+    site: Place,
     path: str,
     *,
     token: str | None = TOKEN,

@@ -17,9 +17,10 @@ from supervisor.log.logfile import index_path
 from supervisor.log.logindex import Header
 from supervisor.model import Stream
 from supervisor.units import KIB
-from tests.web.scene import Said, Write, covering, output, raw, text
+from tests.web.restless import Restless
+from tests.web.scene import Write, output, text
 from tests.web.served import OpenSite, Site, until
-from tests.web.watching import BINARY, Faucet, Watcher, faucet, stingy, watch
+from tests.web.watching import BINARY, Watcher, faucet, stingy, watch
 from web.streams import viewer
 
 OUT, ERR = Stream.STDOUT, Stream.STDERR
@@ -28,46 +29,6 @@ VIEWERS = 50
 
 
 # --- joining, being cut, coming again --------------------------------------------------------------
-
-
-class Restless:
-    """A viewer that is cut again and again, and each time goes on where it was."""
-
-    def __init__(self, tap: Faucet, seed: int) -> None:
-        self._random = random.Random(seed)
-        self._tap = tap
-        self._binary = seed % 3 == 0
-        self._window = self._random.choice([None, 1000 + seed, 64 * KIB])
-        self._cuts_left = self._random.randint(1, 4)
-        self.joins_at = self._random.randrange(2 * tap.size + 1)
-        self.said: list[Said] = []
-        self._at = self._seq = 0
-
-    async def view(self, site: Site) -> None:
-        """Everything, through `end`."""
-        while not self.said or self.said[-1]["type"] != "end":
-            path = f"{self._tap.path}?from={self._at}&seq={self._seq}"
-            if self._window is not None:
-                path += f"&window={self._window}"
-            offer = (BINARY,) if self._binary else ()
-            async with watch(site, path, offer=offer) as watcher:
-                await self._listen(watcher)
-                await watcher.cut()
-
-    async def _listen(self, watcher: Watcher) -> None:
-        """Listen to the end, or to some message before it."""
-        messages = self._random.randint(0, 5) if self._cuts_left else 1_000_000
-        self._cuts_left -= 1
-        for _ in range(messages):
-            new = await watcher.hear()
-            self._at = max([self._at, *(m["next"] for m in output(new))])
-            self._seq = max([self._seq, *(m["seq"] for m in new if m["type"] == "status")])
-            # What is told at the very end covers no bytes, and comes again if `end` was missed.
-            self.said = [*(covering(self.said) if new else self.said), *new]
-            if new[-1]["type"] == "end":
-                return
-            if output(new):
-                await watcher.say({"type": "ack", "offset": self._at})
 
 
 async def test_fifty_viewers_that_join_and_are_cut_at_random_have_every_line_once_in_order(
@@ -81,39 +42,20 @@ async def test_fifty_viewers_that_join_and_are_cut_at_random_have_every_line_onc
     async with faucet(site, tmp_path) as tap, trio.open_nursery() as nursery:
         for stream, data in writes[:50]:
             await tap.write(stream, data)
-        viewers = [Restless(tap, seed) for seed in range(VIEWERS)]
+        viewers = [Restless(tap.path, seed) for seed in range(VIEWERS)]
         # Some are there from the first byte on, some join while it is written, and some are late.
         for each in viewers[::2]:
             nursery.start_soon(each.view, site)
-        waiting = sorted(viewers[1::2], key=lambda each: each.joins_at)
+        waiting = viewers[1::2]
         for stream, data in writes[50:]:
             await tap.write(stream, data)
-            while waiting and waiting[0].joins_at < tap.size:
-                nursery.start_soon(waiting.pop(0).view, site)
+            if dice.random() < 0.3:
+                nursery.start_soon(waiting.pop().view, site)
         await tap.end()
         for each in waiting:
             nursery.start_soon(each.view, site)
     for each in viewers:
-        check_everything(each.said, writes)
-
-
-def check_everything(said: list[Said], writes: list[Write]) -> None:
-    """Every byte of every stream once and in order, every status once, and the end."""
-    size = sum(len(data) for _, data in writes)
-    offset = 0
-    for message in output(said):
-        assert message["offset"] == offset
-        offset = message["next"]
-    assert offset == size
-    for stream in Stream:
-        pieces = [message["data"] for message in output(said, stream)]
-        told = b"".join(each if isinstance(each, bytes) else each.encode() for each in pieces)
-        assert told == raw(writes, stream)
-    seqs = [message["seq"] for message in said if message["type"] == "status"]
-    assert seqs == list(range(1, len(seqs) + 1))
-    assert said[-1]["type"] == "end"
-    assert said[-1]["offset"] == size
-    assert said[-1]["run"]["status"] == "succeeded"
+        assert each.check(writes)["status"] == "succeeded"
 
 
 async def test_who_joins_late_is_told_the_same_as_who_was_there_from_the_start(
