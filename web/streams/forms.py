@@ -8,10 +8,14 @@ from typing import Protocol
 from supervisor import frames, messages
 from supervisor.log.logfile import Chunk, Gap, LogReader, Piece
 from supervisor.model import Stream
+from supervisor.units import KIB
 from web.api.logbody import merged
 
 Message = str | bytes
 """Text is JSON, bytes are frames of output."""
+
+_TOGETHER_BYTES = 256 * KIB
+"""How long frames may become together: very small ones are mostly header."""
 
 
 class Form(Protocol):
@@ -36,19 +40,19 @@ class BinaryForm:
     def output(self, pieces: Sequence[Piece]) -> list[Message]:
         """See Form."""
         result: list[Message] = []
-        together: list[bytes] = []
+        together = bytearray()
         for piece in merged(pieces):
-            if isinstance(piece, Chunk):
-                together.append(
-                    frames.encode_output(piece.stream, piece.offset, piece.data, piece.time_us)
+            if together and (isinstance(piece, Gap) or len(together) > _TOGETHER_BYTES):
+                result.append(bytes(together))
+                together.clear()
+            if isinstance(piece, Gap):
+                result.append(_gap(piece))
+            else:
+                together += frames.encode_output(
+                    piece.stream, piece.offset, piece.data, piece.time_us
                 )
-                continue
-            if together:
-                result.append(b"".join(together))
-                together = []
-            result.append(_gap(piece))
         if together:
-            result.append(b"".join(together))
+            result.append(bytes(together))
         return result
 
     def finish(self, offset: int) -> list[Message]:

@@ -1,0 +1,37 @@
+"""How output becomes messages: what is together in one, and how long they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from supervisor.log.logfile import Chunk, Gap, GapReason, Piece
+from supervisor.model import Stream
+from supervisor.units import KIB
+from tests.web.scene import parsed
+from web.streams.forms import BinaryForm
+
+OUT, ERR = Stream.STDOUT, Stream.STDERR
+
+
+@pytest.mark.parametrize("length", [1, 1000])
+def test_frames_come_together_but_never_more_than_many_clients_take(length: int) -> None:
+    """Nothing is smaller than single bytes of two streams in turn: most of a frame is its header."""
+    pieces: list[Piece] = [
+        Chunk(offset, b"x" * length, (OUT, ERR)[offset // length % 2], 1)
+        for offset in range(0, 128 * KIB, length)
+    ]
+    messages = BinaryForm().output(pieces)
+    assert 1 < len(messages) < 20 if length == 1 else len(messages) == 1
+    assert max(len(message) for message in messages) < 1024 * KIB
+    frames = [frame for message in messages for frame in parsed(message)]
+    assert [(f["offset"], f["data"]) for f in frames] == [
+        (piece.offset, piece.data) for piece in pieces if isinstance(piece, Chunk)
+    ]
+
+
+def test_a_gap_stands_at_its_place_between_frames() -> None:
+    messages = BinaryForm().output(
+        [Chunk(0, b"a", OUT, 1), Gap(1, 5, GapReason.TRIMMED), Chunk(5, b"b", OUT, 1)]
+    )
+    said = [part for message in messages for part in parsed(message)]
+    assert [part.get("data", part["type"]) for part in said] == [b"a", "gap", b"b"]
