@@ -152,6 +152,7 @@ def test_its_numbers_are_those_of_the_server() -> None:
     assert f"waits up to {conversation.END_WAIT_S:g} seconds" in PAGE
     assert f"nothing was sent for {conversation.HEARTBEAT_S:g} seconds" in PAGE
     assert f"acknowledges nothing for {viewer.STALL_S:g} seconds" in PAGE
+    assert (conversation.CATCH_UP_S, "within half a second" in PAGE) == (0.5, True)
     assert (conversation.LAST_WORD_S, "for which it has a second" in PAGE) == (1.0, True)
     assert f"at most {fence._MESSAGE_BYTES // KIB} Ki characters" in PAGE
 

@@ -35,7 +35,8 @@ _TURN_AWAY_S = 0.2
 _SHUTDOWN_S = 2.0
 """How long answers under way may go on when the server shuts down.
 
-A WebSocket has a second for the message under way and one for its farewell (`conversation`).
+A WebSocket first tells what there is, then ends the message under way, and then says farewell
+(`conversation`).
 """
 _MESSAGE_BYTES = 64 * KIB
 """The longest message a WebSocket client may send."""

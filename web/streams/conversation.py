@@ -34,8 +34,8 @@ from web.streams.line import Line
 HELLO_WAIT_S = 5.0
 END_WAIT_S = 5.0
 HEARTBEAT_S = 20.0
-FINISH_S = 0.5
-"""How long a speech that is about to end may go on when the server is told to stop."""
+CATCH_UP_S = 0.5
+"""How long a client may still be told what there is when the server goes away."""
 LAST_WORD_S = 1.0
 """How long the message under way, and then the farewell, may take before the connection is cut."""
 
@@ -51,6 +51,7 @@ CLOSE_CODES: tuple[tuple[type[RunwireError], int], ...] = (
 )
 
 Heard = Callable[[ClientMessage], None]
+Leave = Callable[[], None]
 
 _PING = messages.PING.decode()
 
@@ -71,10 +72,10 @@ class Conversation:
         self._shutdown = shutdown
         self._token_watch = trio.CancelScope()
         self._nursery: trio.Nursery
+        self._leave: Leave | None = None
         self._error: RunwireError | None = None
         self._over = False
-        self._is_ending: Callable[[], bool] = lambda: False
-        self._said_all = trio.Event()
+        self._said_all = False
         self._sending = 0
         self._sent_at = trio.current_time()
 
@@ -128,16 +129,16 @@ class Conversation:
         speech: AsyncGenerator[str | bytes, None],
         heard: Heard,
         admits: Callable[[Claims], None],
-        *,
-        is_ending: Callable[[], bool] = lambda: False,
+        leave: Leave,
     ) -> None:
         """Say all of `speech`, then wait for the client to close; `heard` gets what it says.
 
         `admits` raises a RunwireError for claims that do not allow this conversation; it is asked
-        now and for every new token. `is_ending` tells whether `speech` has only the rest to say.
+        now and for every new token. `leave` is called when the server goes away: `speech` then
+        raises ShuttingDown as soon as it has said all there is.
         """
-        self._is_ending = is_ending
         admits(self.claims)
+        self._leave = leave
         for task in (
             functools.partial(self._listen, heard, admits),
             self._wait_token_ended,
@@ -148,7 +149,7 @@ class Conversation:
             async for message in speech:
                 await self._send(message)
         # The client closes first: whoever closes with words unread may cut the end off.
-        self._said_all.set()
+        self._said_all = True
         await trio.sleep(END_WAIT_S)
 
     async def close(self, error: RunwireError | None = None) -> None:
@@ -183,7 +184,7 @@ class Conversation:
         if self._over:
             return
         self._over = True
-        if not self._said_all.is_set():
+        if not self._said_all:
             self._error = error
         # Half a message cannot be followed by a farewell, so one under way is let go first.
         wait_s = LAST_WORD_S if self._sending else 0
@@ -198,10 +199,10 @@ class Conversation:
 
     async def _wait_shutdown(self) -> None:
         await self._shutdown.wait()
-        if self._is_ending():
-            # Runs are stopped first: who was following one is told its end.
-            with trio.move_on_after(FINISH_S):
-                await self._said_all.wait()
+        if self._leave is not None:
+            # Runs have just been stopped, and those who watch are to see how they ended.
+            self._leave()
+            await trio.sleep(CATCH_UP_S)
         raise ShuttingDown("the server is going away")
 
     # --- speaking and listening ------------------------------------------------------------------

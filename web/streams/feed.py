@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 import msgspec
+import trio
 from msgspec import Struct
 
 from supervisor.access.claims import Claims, Scope
-from supervisor.errors import BadValue, NoSuchRun
+from supervisor.errors import BadValue, NoSuchRun, ShuttingDown
 from supervisor.messages import ClientMessage
 from supervisor.model import Run, event_name
 from supervisor.service import Supervisor
@@ -32,29 +33,52 @@ async def stream_events(
     since = query.since
     if not conversation.authenticated:
         since = (await conversation.wait_hello()).since
-    await conversation.converse(_speech(conversation, supervisor, since), _ignore, _may_watch)
+    feed = _Feed(conversation, supervisor)
+    await conversation.converse(feed.messages(since), _ignore, _may_watch, feed.leave)
 
 
-async def _speech(
-    conversation: Conversation, supervisor: Supervisor, since: int | None
-) -> AsyncGenerator[str | bytes, None]:
-    seq = supervisor.last_seq if since is None else since
-    if not 0 <= seq <= supervisor.last_seq:
-        raise BadValue(f"since: from 0 to {supervisor.last_seq}, the newest event", field="since")
-    yield msgspec.json.encode({"type": "hello", "seq": seq}).decode()
-    while True:
-        newest = supervisor.last_seq
-        if newest <= seq:
-            await supervisor.changed.wait()
-            continue
-        told = _Told(supervisor, conversation)
-        events = await supervisor.events_since(seq, _PAGE)
-        for event in events:
-            if message := await told.message(event):
-                yield message
-            seq = event.seq
-        if len(events) < _PAGE:
-            seq = max(seq, newest)  # what lies between was of runs that are deleted
+class _Feed:
+    """One watcher's place among the events of all runs."""
+
+    def __init__(self, conversation: Conversation, supervisor: Supervisor) -> None:
+        self._conversation = conversation
+        self._supervisor = supervisor
+        self._leaving = False
+        self._waiting = trio.CancelScope()
+
+    def leave(self) -> None:
+        """Wait for nothing more: when all there is was told, `messages` raises ShuttingDown."""
+        self._leaving = True
+        self._waiting.cancel()
+
+    async def messages(self, since: int | None) -> AsyncGenerator[str | bytes, None]:
+        """Everything after `since`. Raises BadValue if it is no place among the events."""
+        supervisor = self._supervisor
+        seq = supervisor.last_seq if since is None else since
+        if not 0 <= seq <= supervisor.last_seq:
+            raise BadValue(
+                f"since: from 0 to {supervisor.last_seq}, the newest event", field="since"
+            )
+        yield msgspec.json.encode({"type": "hello", "seq": seq}).decode()
+        while True:
+            newest = supervisor.last_seq
+            if newest <= seq:
+                await self._wait()
+                continue
+            told = _Told(supervisor, self._conversation)
+            events = await supervisor.events_since(seq, _PAGE)
+            for event in events:
+                if message := await told.message(event):
+                    yield message
+                seq = event.seq
+            if len(events) < _PAGE:
+                seq = max(seq, newest)  # what lies between was of runs that are deleted
+
+    async def _wait(self) -> None:
+        if self._leaving:
+            raise ShuttingDown("the server is going away")
+        with trio.CancelScope() as self._waiting:
+            await self._supervisor.changed.wait()
 
 
 class _Told:

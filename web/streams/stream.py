@@ -64,9 +64,7 @@ async def stream_run(
             ended = await supervisor.wait_ended(run.id)
             return show_run(ended, supervisor.log_info(ended))
 
-        await conversation.converse(
-            viewer.messages(end), heard, admits, is_ending=lambda: view.ended
-        )
+        await conversation.converse(viewer.messages(end), heard, admits, viewer.leave)
 
 
 def may_watch(claims: Claims, run: Run) -> None:

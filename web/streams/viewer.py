@@ -14,7 +14,7 @@ import trio
 from msgspec import Struct
 
 from supervisor import messages
-from supervisor.errors import RangeNotSatisfiable, Stalled
+from supervisor.errors import RangeNotSatisfiable, ShuttingDown, Stalled
 from supervisor.log.logfile import Chunk
 from supervisor.logview import LogView
 from supervisor.model import Status, Stream
@@ -45,7 +45,7 @@ class Wish(Struct, frozen=True):
 
 
 class Viewer:
-    """See the module. `ack` and `seek` may be called at any time while `messages` is iterated."""
+    """See the module. `ack`, `seek` and `leave` may be called while `messages` is iterated."""
 
     def __init__(self, view: LogView, events: Sequence[EventView], wish: Wish, form: Form) -> None:
         """`events` are all of the run's so far; for a live run the list grows by itself.
@@ -63,6 +63,7 @@ class Viewer:
         self._next_event = 0
         self._acknowledged = Pulse()
         self._sought: int | None = None
+        self._leaving = False
         self._waiting = trio.CancelScope()
         self._go_to(wish.start)
 
@@ -77,13 +78,18 @@ class Viewer:
         self._acknowledged.fire()
         self._waiting.cancel()
 
+    def leave(self) -> None:
+        """Wait for nothing more: when all there is was told, `messages` raises ShuttingDown."""
+        self._leaving = True
+        self._waiting.cancel()
+
     async def messages(
         self, end: Callable[[], Awaitable[RunView]]
     ) -> AsyncGenerator[Message, None]:
         """Everything, in order, through the `end` message, for which `end` shows the run.
 
-        Raises Stalled if the viewer's window stays full for STALL_S, and RangeNotSatisfiable for
-        a seek beyond the log.
+        Raises Stalled if the viewer's window stays full for STALL_S, RangeNotSatisfiable for a
+        seek beyond the log, and ShuttingDown after `leave`.
         """
         # From looking to waiting there is no await but the wait, so that no wake-up is missed.
         while not self._done():
@@ -114,6 +120,8 @@ class Viewer:
         """What lies at the cursor; nothing if there was something to wait for first."""
         size = self._view.reader.size
         if self._cursor.at >= size:
+            if self._leaving:
+                raise ShuttingDown("the server is going away")
             with trio.CancelScope() as self._waiting:
                 await self._view.changed.wait()
             return []

@@ -497,9 +497,27 @@ async def test_at_shutdown_everybody_is_told(site: Site, sleeper: str, done: str
     assert sorted(codes) == [1000] * 5 + [1001] * 15
 
 
+async def test_at_shutdown_who_watches_is_told_how_the_runs_ended(site: Site, sleeper: str) -> None:
+    async with (
+        watch(site, f"/runs/{sleeper}/stream") as watcher,
+        watch(site, "/events") as feed,
+    ):
+        await watcher.hear_bytes(6)
+        await feed.hear()
+        # As the server does it: nobody has had the time to tell anything in between.
+        await site.supervisor.stop_all()
+        site.shutdown.set()
+        assert await watcher.closed() == (1000, "")
+        assert await feed.closed() == (1001, "shutting_down")
+    assert last_words(watcher)["run"]["status"] == "cancelled"
+    *_, event, error = feed.said
+    assert (event["event"], error["code"]) == ("cancelled", "shutting_down")
+
+
 async def test_at_shutdown_a_message_under_way_comes_whole_before_the_farewell(
-    site: Site,
+    site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(conversation, "CATCH_UP_S", 0)
     run_id = await site.shell("head -c 4000000 /dev/zero")
     await site.ended(run_id)
     async with watch(site, f"/runs/{run_id}/stream", dial=over_unix) as watcher:
