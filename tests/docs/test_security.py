@@ -15,9 +15,12 @@ import pytest
 from supervisor.access.claims import Scope
 from supervisor.config.authtable import ALGORITHMS
 from supervisor.config.settings import read_settings
+from supervisor.units import KIB
 from tests.cli.conftest import RUNWIRE, Server, serving
 from tools.base import ROOT
 from web.auth.keys import read_key
+from web.fence import fence
+from web.streams import conversation
 
 PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
@@ -93,3 +96,9 @@ def test_it_has_every_scope_and_no_other() -> None:
 
 def test_it_names_every_algorithm() -> None:
     assert [name for name in ALGORITHMS if name not in PAGE] == []
+
+
+def test_its_numbers_are_those_of_the_server() -> None:
+    assert f"may have {fence._MESSAGE_BYTES // KIB} Ki characters" in PAGE
+    assert f"has {conversation.HELLO_WAIT_S:g} seconds to say `hello`" in PAGE
+    assert (fence._SHUTDOWN_S, "waits two seconds for its clients at most" in PAGE) == (2.0, True)
