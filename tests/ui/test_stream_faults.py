@@ -74,7 +74,7 @@ def test_a_connection_cut_again_and_again_loses_and_doubles_nothing(
 
 def test_a_server_that_restarts_is_waited_for(browser: Browser, tmp_path: Path) -> None:
     with serving(tmp_path) as server, open_tab(browser, server) as tab:
-        tab.forgive("WebSocket|ERR_CONNECTION_REFUSED")
+        tab.forgive("WebSocket|ERR_CONNECTION_(REFUSED|RESET)")
         page = tab.open_run(server.start(job="forever"))
         tab.expect_text("ready")
         server.process.terminate()
@@ -91,7 +91,7 @@ def test_a_killed_server_is_found_again_and_the_log_with_it(
     browser: Browser, tmp_path: Path
 ) -> None:
     with serving(tmp_path) as server, open_tab(browser, server) as tab:
-        tab.forgive("WebSocket|ERR_CONNECTION_REFUSED")
+        tab.forgive("WebSocket|ERR_CONNECTION_(REFUSED|RESET)")
         page = tab.open_run(server.start(job="forever"))
         tab.expect_text("ready")
         server.process.kill()
