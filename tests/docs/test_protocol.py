@@ -142,7 +142,7 @@ def test_its_binary_form_is_that_of_the_frames() -> None:
     form = struct.Struct(">" + "".join(layout[int(size)] for _, size in fields))
     assert [name for name, _ in fields] == ["kind", "offset", "time", "length"]
     header = form.pack(Stream.STDERR, 7, 1_700_000_000_000_000, 2)
-    assert frames.encode_data(Stream.STDERR, 7, b"hi", 1_700_000_000_000_000) == header + b"hi"
+    assert frames.encode_output(Stream.STDERR, 7, b"hi", 1_700_000_000_000_000) == header + b"hi"
     assert f"a header of {form.size} bytes" in PAGE
     assert [name for name in SUBPROTOCOLS if f"`{name}`" not in PAGE] == []
 
