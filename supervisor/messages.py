@@ -52,6 +52,15 @@ class TextDecoder:
         """The text that `data` completes."""
         return self._decoder.decode(data)
 
+    @property
+    def unfinished(self) -> bytes:
+        """The first bytes of a character whose rest has not come."""
+        return self._decoder.getstate()[0]
+
+    @unfinished.setter
+    def unfinished(self, begun: bytes) -> None:
+        self._decoder.setstate((begun, 0))
+
     def finish(self) -> str:
         """What is left when no more will come: empty, or U+FFFD for an unfinished character."""
         return self._decoder.decode(b"", final=True)

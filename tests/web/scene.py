@@ -21,6 +21,7 @@ from supervisor.model import SYSTEM, Dispatched, Entry, Event, Exited, Started, 
 from supervisor.testing import a_run, program
 from supervisor.wire import EventView, LogInfo, RunView, show_run
 from web.streams.forms import BinaryForm, JsonForm
+from web.streams.message import Message
 from web.streams.viewer import Viewer, Wish
 
 Write = tuple[Stream, bytes]
@@ -108,8 +109,10 @@ class Scene:
         return said
 
 
-def parsed(message: str | bytes) -> list[Said]:
+def parsed(message: Message | str | bytes) -> list[Said]:
     """A message as a client sees it; frames of output as messages whose `data` are bytes."""
+    if isinstance(message, Message):
+        message = message.payload if message.binary else message.text
     if isinstance(message, str):
         said: Said = json.loads(message)
         return [said]

@@ -136,6 +136,12 @@ class Http1(base.H11Protocol):
         """Go on with bytes that came while the request before was being answered."""
         await self._handle_events()
 
+    @property
+    def websocket_open(self) -> bool:
+        """Whether messages can be sent: the handshake is over, and nobody has begun to close."""
+        stream = self.stream
+        return isinstance(stream, WebSocketStream) and stream.is_open
+
     async def _create_stream(self, request: h11.Request) -> None:
         if not is_websocket(request):
             await super()._create_stream(request)

@@ -8,7 +8,7 @@ after a message too long. Section 7.1.7 has the connection failed, with a close 
 from __future__ import annotations
 
 from hypercorn.protocol.events import StreamClosed
-from hypercorn.protocol.ws_stream import FrameTooLargeError, WSStream
+from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WSStream
 from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Message, Ping
 from wsproto.frame_protocol import CloseReason
@@ -16,6 +16,14 @@ from wsproto.frame_protocol import CloseReason
 
 class WebSocketStream(WSStream):
     """A WebSocket, from its handshake to its close."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages can be sent."""
+        return (
+            self.state is ASGIWebsocketState.CONNECTED
+            and self.connection.state is ConnectionState.OPEN
+        )
 
     async def _handle_events(self) -> None:
         for event in self.connection.events():

@@ -17,9 +17,9 @@ import msgspec
 import trio
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
-from supervisor import messages
 from supervisor.access.claims import Claims
 from supervisor.errors import BadRequest, BadValue, RunwireError
+from supervisor.messages import PING
 from supervisor.service import Supervisor
 from web.api.call import check_run_id, decode_body
 from web.auth.auth import Auth, bearer_token
@@ -27,7 +27,9 @@ from web.fence.peer import Peer
 from web.socketio import packets
 from web.socketio.engineio import Session
 from web.socketio.packets import Said, Verb
+from web.streams.batches import Batches
 from web.streams.conversation import END_WAIT_S, HELLO_WAIT_S, Conversation
+from web.streams.message import Message
 from web.streams.stream import StreamQuery, may_watch, read_wish, stream_run
 from web.streams.viewer import Wish
 
@@ -35,7 +37,6 @@ EVENT = "run-event"
 COME_BACK_CODES = frozenset({1001, 1011, 1012, 4408, 4429, 4430})
 """The close codes after which a client is to connect again: it does unless told to disconnect."""
 
-_PING = messages.PING.decode()
 _PLACE = re.compile(r"(-?[0-9]{1,19})\.([0-9]{1,19})", re.ASCII)
 _SID_BYTES = 15
 
@@ -112,6 +113,7 @@ class RunEvents:
         self._supervisor = supervisor
         self._auth = auth
         self._shutdown = shutdown
+        self._batches = Batches()
 
     async def serve(self, session: Session, asking: Asking) -> None:
         """Everything between one client and us. A client that says nonsense first is left."""
@@ -162,7 +164,9 @@ class RunEvents:
         conversation = Conversation(line, self._auth, viewing.claims, self._shutdown)
         try:
             await conversation.hold(
-                lambda said: stream_run(said, self._supervisor, viewing.run_id, viewing.wish)
+                lambda said: stream_run(
+                    said, self._supervisor, viewing.run_id, viewing.wish, self._batches
+                )
             )
         except Exception:  # noqa: BLE001 - a bug in one conversation is no reason to end another
             _log.exception("the Socket.IO stream of %s failed", viewing.run_id)
@@ -231,12 +235,11 @@ class EventLine:
                 case _:
                     raise BadRequest("this packet of Socket.IO makes no sense here")
 
-    async def send(self, message: str | bytes) -> None:
+    async def send(self, message: Message) -> None:
         """Say `message` as a `run-event`; Engine.IO has a ping of its own."""
-        assert isinstance(message, str)  # noqa: S101 - there is no subprotocol that has bytes
-        if message != _PING:
-            self._place = self._place.after(message)
-            await self._session.say(packets.event(EVENT, message, str(self._place)))
+        if message.payload != PING:
+            self._place = self._place.after(message.text)
+            await self._session.say(packets.event(EVENT, message.text, str(self._place)))
 
     async def close(self, code: int, reason: str = "") -> None:
         """Have the client go away, unless it is to come back."""

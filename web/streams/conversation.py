@@ -30,6 +30,7 @@ from supervisor.messages import Auth as Renewal
 from supervisor.messages import ClientMessage, Hello, decode_client_message
 from web.auth.auth import Auth
 from web.streams.line import Line
+from web.streams.message import Message
 
 HELLO_WAIT_S = 5.0
 END_WAIT_S = 5.0
@@ -53,7 +54,7 @@ CLOSE_CODES: tuple[tuple[type[RunwireError], int], ...] = (
 Heard = Callable[[ClientMessage], None]
 Leave = Callable[[], None]
 
-_PING = messages.PING.decode()
+_PING = Message(messages.PING)
 
 
 def close_code(error: RunwireError) -> int:
@@ -126,7 +127,7 @@ class Conversation:
 
     async def converse(
         self,
-        speech: AsyncGenerator[str | bytes, None],
+        speech: AsyncGenerator[Message, None],
         heard: Heard,
         admits: Callable[[Claims], None],
         leave: Leave,
@@ -166,7 +167,7 @@ class Conversation:
     async def _farewell(self, code: int, reason: str = "", why: str | None = None) -> None:
         with trio.move_on_after(LAST_WORD_S) as patience:
             if why is not None:
-                await self._line.send(messages.error_message(reason, why).decode())
+                await self._line.send(Message(messages.error_message(reason, why)))
             await self._line.close(code, reason)
         if patience.cancelled_caught:
             self._line.abort()
@@ -207,7 +208,7 @@ class Conversation:
 
     # --- speaking and listening ------------------------------------------------------------------
 
-    async def _send(self, message: str | bytes) -> None:
+    async def _send(self, message: Message) -> None:
         self._sending += 1
         await self._line.send(message)
         self._sending -= 1

@@ -15,6 +15,7 @@ from supervisor.model import Run, event_name
 from supervisor.service import Supervisor
 from supervisor.wire import EventView, show_run
 from web.streams.conversation import Conversation
+from web.streams.message import Message
 
 _PAGE = 200
 
@@ -51,7 +52,7 @@ class _Feed:
         self._leaving = True
         self._waiting.cancel()
 
-    async def messages(self, since: int | None) -> AsyncGenerator[str | bytes, None]:
+    async def messages(self, since: int | None) -> AsyncGenerator[Message, None]:
         """Everything after `since`. Raises BadValue if it is no place among the events."""
         supervisor = self._supervisor
         seq = supervisor.last_seq if since is None else since
@@ -59,7 +60,7 @@ class _Feed:
             raise BadValue(
                 f"since: from 0 to {supervisor.last_seq}, the newest event", field="since"
             )
-        yield msgspec.json.encode({"type": "hello", "seq": seq}).decode()
+        yield Message(msgspec.json.encode({"type": "hello", "seq": seq}))
         while True:
             newest = supervisor.last_seq
             if newest <= seq:
@@ -89,21 +90,23 @@ class _Told:
         self._conversation = conversation
         self._ended: dict[str, Run | None] = {}
 
-    async def message(self, event: EventView) -> str | None:
+    async def message(self, event: EventView) -> Message | None:
         """What a watcher is told of `event`; None for a run that is gone, or none of theirs."""
         run = await self._run(event)
         # Who is asking may have changed by a renewal, so it is looked at each time.
         if run is None or not self._conversation.claims.covers(run):
             return None
-        return msgspec.json.encode(
-            {
-                "type": "event",
-                "seq": event.seq,
-                "run": show_run(run, self._supervisor.log_info(run)),
-                "event": event_name(event.entry.event),
-                "time": event.entry.at.wall,
-            }
-        ).decode()
+        return Message(
+            msgspec.json.encode(
+                {
+                    "type": "event",
+                    "seq": event.seq,
+                    "run": show_run(run, self._supervisor.log_info(run)),
+                    "event": event_name(event.entry.event),
+                    "time": event.entry.at.wall,
+                }
+            )
+        )
 
     async def _run(self, event: EventView) -> Run | None:
         run_id = event.entry.run_id

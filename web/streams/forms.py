@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 from supervisor import frames, messages
@@ -10,9 +10,7 @@ from supervisor.log.logfile import Chunk, Gap, LogReader, Piece
 from supervisor.model import Stream
 from supervisor.units import KIB
 from web.api.logbody import merged
-
-Message = str | bytes
-"""Text is JSON, bytes are frames of output."""
+from web.streams.message import Message
 
 _TOGETHER_BYTES = 256 * KIB
 """How long frames may become together: very small ones are mostly header."""
@@ -30,6 +28,13 @@ class Form(Protocol):
     def finish(self, offset: int) -> list[Message]:
         """What is left to say when the log has ended at `offset`."""
 
+    @property
+    def carry(self) -> Hashable:
+        """All that the next messages depend on besides the pieces that they tell."""
+
+    def resume(self, carry: Hashable) -> None:
+        """Go on as the form would that had told all that led to `carry`."""
+
 
 class BinaryForm:
     """Exact bytes: whole frames, as many to a message as were read at once; gaps as JSON."""
@@ -43,7 +48,7 @@ class BinaryForm:
         together = bytearray()
         for piece in merged(pieces):
             if together and (isinstance(piece, Gap) or len(together) > _TOGETHER_BYTES):
-                result.append(bytes(together))
+                result.append(Message(bytes(together), binary=True))
                 together.clear()
             if isinstance(piece, Gap):
                 result.append(_gap(piece))
@@ -52,13 +57,21 @@ class BinaryForm:
                     piece.stream, piece.offset, piece.data, piece.time_us
                 )
         if together:
-            result.append(bytes(together))
+            result.append(Message(bytes(together), binary=True))
         return result
 
     def finish(self, offset: int) -> list[Message]:
         """All was said."""
         del offset
         return []
+
+    @property
+    def carry(self) -> Hashable:
+        """Nothing."""
+        return None
+
+    def resume(self, carry: Hashable) -> None:
+        """See Form."""
 
 
 class JsonForm:
@@ -97,6 +110,18 @@ class JsonForm:
             _text(stream, rest, offset, offset, self._time_us) for stream, rest in rests if rest
         ]
 
+    @property
+    def carry(self) -> tuple[int, tuple[bytes, ...]]:
+        """When the last byte came, and the unfinished character of each stream."""
+        return self._time_us, tuple(decoder.unfinished for decoder in self._decoders.values())
+
+    def resume(self, carry: Hashable) -> None:
+        """See Form."""
+        assert isinstance(carry, tuple)  # noqa: S101 - it is one of ours
+        self._time_us, unfinished = carry
+        for decoder, rest in zip(self._decoders.values(), unfinished, strict=True):
+            decoder.unfinished = rest
+
 
 def _time_before(reader: LogReader, offset: int) -> int:
     """When the byte before `offset` arrived, in µs; 0 if there is none."""
@@ -104,11 +129,11 @@ def _time_before(reader: LogReader, offset: int) -> int:
     return next((piece.time_us for piece in pieces if isinstance(piece, Chunk)), 0)
 
 
-def _text(stream: Stream, text: str, offset: int, until: int, time_us: int) -> str:
-    return messages.output_message(
-        stream, text, offset=offset, until=until, time_us=time_us
-    ).decode()
+def _text(stream: Stream, text: str, offset: int, until: int, time_us: int) -> Message:
+    return Message(
+        messages.output_message(stream, text, offset=offset, until=until, time_us=time_us)
+    )
 
 
-def _gap(gap: Gap) -> str:
-    return messages.gap_message(gap.offset, gap.next, gap.reason).decode()
+def _gap(gap: Gap) -> Message:
+    return Message(messages.gap_message(gap.offset, gap.next, gap.reason))

@@ -10,6 +10,7 @@ from quart import Websocket
 from supervisor.frames import BINARY
 from web.door import connection_of, peer_of
 from web.fence.peer import Peer
+from web.streams.message import Message
 
 JSON = "runwire.json"
 SUBPROTOCOLS = (BINARY, JSON)
@@ -29,7 +30,7 @@ class Line(Protocol):
     async def receive(self) -> str | bytes:
         """What the client says next. Raises BadRequest for what makes no sense."""
 
-    async def send(self, message: str | bytes) -> None:
+    async def send(self, message: Message) -> None:
         """Say one message, as soon as the client takes it."""
 
     async def close(self, code: int, reason: str = "") -> None:
@@ -40,16 +41,25 @@ class Line(Protocol):
 
 
 class WebSocketLine:
-    """A WebSocket that was accepted."""
+    """A WebSocket that was accepted.
+
+    Frames are made here, once for all who are told the same, and handed to the connection, past
+    the layers that would make them anew for each.
+    """
 
     def __init__(self, websocket: Websocket) -> None:
         """See Line for what can be done with it."""
+        connection = connection_of(websocket)
         self.peer = peer_of(websocket)
         self.subprotocol = choose_subprotocol(websocket.requested_subprotocols)
         self.receive = websocket.receive
-        self.send = websocket.send
         self.close = websocket.close
-        self.abort = connection_of(websocket).abort
+        self.abort = connection.abort
+        self._send_frame = connection.send_frame
+
+    async def send(self, message: Message) -> None:
+        """See Line. Nothing is sent once the closing has begun."""
+        await self._send_frame(message.frame)
 
 
 def choose_subprotocol(offered: Sequence[str]) -> str | None:

@@ -15,6 +15,7 @@ from supervisor.messages import Ack, ClientMessage, Hello, Seek
 from supervisor.model import Run, Stream
 from supervisor.service import Supervisor
 from supervisor.wire import RunView, show_run
+from web.streams.batches import Batches
 from web.streams.conversation import Conversation
 from web.streams.forms import BinaryForm, JsonForm
 from web.streams.viewer import Viewer, Wish
@@ -34,11 +35,16 @@ class StreamQuery(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 async def stream_run(
-    conversation: Conversation, supervisor: Supervisor, run_id: str, wish: Wish
+    conversation: Conversation,
+    supervisor: Supervisor,
+    run_id: str,
+    wish: Wish,
+    batches: Batches,
 ) -> None:
     """Serve one viewer of a run to the end. Raises the RunwireError that ended it early.
 
-    `wish` is what the address says; a client that says hello says there what it wishes.
+    `wish` is what the address says; a client that says hello says there what it wishes. `batches`
+    are those of all viewers.
     """
     if not conversation.authenticated:
         wish = read_wish(await conversation.wait_hello(stream_of=run_id))
@@ -49,9 +55,10 @@ async def stream_run(
 
     admits(conversation.claims)
     events = await supervisor.history(run)
-    with supervisor.open_log(run) as view:
-        form = BinaryForm() if conversation.subprotocol == BINARY else JsonForm()
-        viewer = Viewer(view, events, wish, form)
+    form = BinaryForm() if conversation.subprotocol == BINARY else JsonForm()
+    what = (run.seq, type(form), wish.stream)
+    with supervisor.open_log(run) as view, batches.watching(what) as recent:
+        viewer = Viewer(view, events, wish, form, recent)
 
         def heard(message: ClientMessage) -> None:
             match message:

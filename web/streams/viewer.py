@@ -22,7 +22,9 @@ from supervisor.pulse import Pulse
 from supervisor.units import KIB
 from supervisor.wire import EventView, RunView
 from web.api.logbody import LogCursor, Wanted, start_offset
-from web.streams.forms import Form, Message
+from web.streams.batches import Batch, Recent
+from web.streams.forms import Form
+from web.streams.message import Message
 from web.streams.window import Window
 
 BATCH_BYTES = 128 * KIB
@@ -47,9 +49,17 @@ class Wish(Struct, frozen=True):
 class Viewer:
     """See the module. `ack`, `seek` and `leave` may be called while `messages` is iterated."""
 
-    def __init__(self, view: LogView, events: Sequence[EventView], wish: Wish, form: Form) -> None:
+    def __init__(
+        self,
+        view: LogView,
+        events: Sequence[EventView],
+        wish: Wish,
+        form: Form,
+        recent: Recent | None = None,
+    ) -> None:
         """`events` are all of the run's so far; for a live run the list grows by itself.
 
+        `recent` is shared by all viewers of the run in the same form and of the same streams.
         Raises RangeNotSatisfiable if the log does not reach as far as `wish.start`.
         """
         self._view = view
@@ -58,6 +68,7 @@ class Viewer:
         self._cursor = LogCursor(view, Wanted(0, None, wish.stream))
         self._window = Window(wish.window)
         self._form = form
+        self._recent = recent or Recent()
         self._told = wish.seq
         self._status = Status.QUEUED
         self._next_event = 0
@@ -96,27 +107,28 @@ class Viewer:
             batch = self._due() or await self._advance()
             for message in batch:
                 yield message
-            await trio.lowlevel.checkpoint()
+            if not batch:
+                await trio.lowlevel.checkpoint()
         for message in [*self._form.finish(self._cursor.at), *self._statuses(None)]:
             yield message
         run = await end()
-        yield messages.end_message(run.log.size, run).decode()
+        yield Message(messages.end_message(run.log.size, run))
 
     def _done(self) -> bool:
         """Whether the run has ended and all of its log was told."""
         ended = self._view.ended  # looked at first: what was written before it is seen then
         return ended and self._sought is None and self._cursor.at >= self._view.reader.size
 
-    def _due(self) -> list[Message]:
+    def _due(self) -> Sequence[Message]:
         """What is to be told before the log goes on."""
         if self._sought is None:
             return self._statuses(self._cursor.at)
         wished, self._sought = self._sought, None
         self._window.reset()
         self._go_to(wished)
-        return [messages.seek_message(self._cursor.at).decode()]
+        return [Message(messages.seek_message(self._cursor.at))]
 
-    async def _advance(self) -> list[Message]:
+    async def _advance(self) -> Sequence[Message]:
         """What lies at the cursor; nothing if there was something to wait for first."""
         size = self._view.reader.size
         if self._cursor.at >= size:
@@ -130,18 +142,35 @@ class Viewer:
             return []
         return await self._read(size)
 
-    async def _read(self, size: int) -> list[Message]:
+    async def _read(self, size: int) -> Sequence[Message]:
         stop = size
         if self._next_event < len(self._events):
             # It is told at its place, unless a crash of the machine took that place away.
             stop = min(stop, self._events[self._next_event].entry.log_offset)
         room = self._window.room
         limit = BATCH_BYTES if room is None else min(room, BATCH_BYTES)
+        place = self._cursor.at, self._form.carry
+        batch = self._recent.find(place)
+        if batch is not None and batch.next <= stop and batch.size <= limit:
+            self._cursor.at = batch.next
+            self._form.resume(batch.carry)
+        else:
+            batch = await self._make_batch(stop, limit)
+            self._recent.keep(place, batch)
+        for until, count in batch.sent:
+            self._window.sent(until, count)
+        return batch.messages
+
+    async def _make_batch(self, stop: int, limit: int) -> Batch:
         pieces = await self._cursor.read(stop, limit)
-        for piece in pieces:
-            if isinstance(piece, Chunk):
-                self._window.sent(piece.next, len(piece.data))
-        return self._form.output(pieces)
+        told = self._form.output(pieces)
+        chunks = (piece for piece in pieces if isinstance(piece, Chunk))
+        return Batch(
+            messages=tuple(told),
+            next=self._cursor.at,
+            sent=tuple((chunk.next, len(chunk.data)) for chunk in chunks),
+            carry=self._form.carry,
+        )
 
     async def _wait_for_room(self) -> None:
         with trio.move_on_after(STALL_S):
@@ -161,7 +190,7 @@ class Viewer:
             message = messages.status_message(event, self._status)
             self._status = message.data
             if event.run_seq > self._told:
-                due.append(msgspec.json.encode(message).decode())
+                due.append(Message(msgspec.json.encode(message)))
         return due
 
     def _go_to(self, wished: int) -> None:

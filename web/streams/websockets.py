@@ -21,6 +21,7 @@ from supervisor.service import Supervisor
 from web.api.call import check_run_id, decode_query
 from web.auth.auth import Auth, bearer_token
 from web.door import asking_websocket, check_host, check_origin, own_names, peer_of
+from web.streams.batches import Batches
 from web.streams.conversation import WRONG_SUBPROTOCOL, Conversation
 from web.streams.feed import FeedQuery, stream_events
 from web.streams.line import WebSocketLine, choose_subprotocol
@@ -47,6 +48,7 @@ class Streams:
         self._origins = settings.cors_origins
         self._auth = auth
         self._shutdown = shutdown
+        self._batches = Batches()
 
     async def one(self, run_id: str | None = None) -> None:
         """One run's stream, by path or by `runId`."""
@@ -60,7 +62,9 @@ class Streams:
         await self._converse(
             socket,
             claims,
-            lambda conversation: stream_run(conversation, self._supervisor, wanted, wish),
+            lambda conversation: stream_run(
+                conversation, self._supervisor, wanted, wish, self._batches
+            ),
         )
 
     async def all(self) -> None:
