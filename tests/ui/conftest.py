@@ -8,7 +8,8 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.ui.browsing import FLAGS, Tab, open_tab
-from tests.ui.serving import Server, serving
+from tests.ui.hosting import Site, hosting
+from tests.ui.serving import JOBS, Server, serving
 from tools.browser import find_browser
 
 
@@ -38,3 +39,17 @@ def tab(browser: Browser, server: Server) -> Iterator[Tab]:
     """A tab, in whose console nothing may be said."""
     with open_tab(browser, server) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    """Another site, whose pages the server of `server_for_site` lets in."""
+    with hosting() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def server_for_site(tmp_path_factory: pytest.TempPathFactory, site: Site) -> Iterator[Server]:
+    jobs = f'[web]\ncors_origins = ["{site.origin}"]\n{JOBS}'
+    with serving(tmp_path_factory.mktemp("server"), jobs=jobs) as server:
+        yield server
