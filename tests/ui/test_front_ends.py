@@ -79,7 +79,8 @@ def test_the_element_tells_what_happens_and_takes_another_run(
     element.evaluate("(element, token) => { element.token = token; }", TOKEN)
     tab.complete()
     tab.expect_text("first")
-    assert {"run", "status", "run-end"} < set(page.evaluate("window.told"))
+    page.wait_for_function("window.told.includes('run-end')")
+    assert {"run", "status"} < set(page.evaluate("window.told"))
     second = server.start(shell="echo second")
     element.evaluate("(element, id) => element.setAttribute('run-id', id)", second)
     tab.expect_text("second")
@@ -139,8 +140,8 @@ def test_the_example_of_the_client_runs(tab: Tab, server: Server, host: Host) ->
     example_text = example("js", server, TOKEN=TOKEN).replace("job: 'report'", "job: 'both'")
     example_text = re.sub(r", params: \{.*?\}", "", example_text)
     tab.forgive("409")
-    host(f'<!doctype html><script type="module">{example_text}</script>')
-    tab.page.wait_for_event("requestfinished", lambda request: request.url.endswith("/cancel"))
+    with tab.page.expect_request_finished(lambda request: request.url.endswith("/cancel")):
+        host(f'<!doctype html><script type="module">{example_text}</script>')
     said = [complaint for complaint in tab.complaints if complaint.startswith("log: ")]
     assert any("to stdout" in line for line in said), json.dumps(tab.complaints)
     assert any("succeeded" in line for line in said), json.dumps(tab.complaints)

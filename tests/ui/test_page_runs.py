@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, Page, expect
+import pytest
+from playwright.sync_api import APIResponse, Browser, Locator, Page, Route, expect
 
 from tests.ui.browsing import Tab, open_tab
 from tests.ui.serving import Server, serving
@@ -110,6 +111,39 @@ def test_a_run_is_cancelled_from_the_list_and_run_again(tab: Tab, server: Server
     row(page, run).get_by_role("button", name="Run again").click()
     expect(page.get_by_role("heading", name="forever")).to_be_visible()
     tab.expect_text("ready")
+
+
+# Says when an answer to a cancel was dealt with.
+MARK_ANSWER = """
+const json = Response.prototype.json;
+Response.prototype.json = async function () {
+  const body = await json.call(this);
+  const dealtWith = () => { document.documentElement.dataset.answered = 'true'; };
+  if (this.url.endsWith('/cancel')) setTimeout(dealtWith);
+  return body;
+};
+"""
+
+
+@pytest.mark.parametrize("page_of", ["the list", "the run"])
+def test_an_answer_that_comes_late_takes_nothing_back(
+    tab: Tab, server: Server, page_of: str
+) -> None:
+    """It tells of a run that is being cancelled, after the news that the run has ended."""
+    run = server.start(job="forever")
+    answers: list[tuple[Route, APIResponse]] = []
+    tab.page.route("**/cancel", lambda route: answers.append((route, route.fetch())))
+    tab.page.add_init_script(MARK_ANSWER)
+    page = tab.open() if page_of == "the list" else tab.open_run(run)
+    place = row(page, run) if page_of == "the list" else page.locator(".page-head")
+    place.get_by_role("button", name="Cancel").click()
+    expect(place.locator(".badge")).to_have_text("⊘cancelled")
+    route, answer = answers[0]
+    assert answer.json()["ended_at"] is None
+    route.fulfill(response=answer)
+    expect(page.locator("html[data-answered]")).to_have_count(1)
+    expect(place.locator(".badge")).to_have_text("⊘cancelled")
+    expect(place.get_by_role("button", name="Run again")).to_be_enabled()
 
 
 def test_a_click_anywhere_in_a_row_opens_the_run(tab: Tab, server: Server) -> None:
