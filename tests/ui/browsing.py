@@ -65,6 +65,10 @@ class Tab:
         found: Any = self.page.locator("run-terminal").evaluate("terminal => terminal.text")
         return str(found)
 
+    def output(self) -> list[str]:
+        """The lines of output in the terminal, without the remarks between them."""
+        return [line for line in self.text().splitlines() if not line.startswith("▸ ")]
+
     def expect_text(self, wanted: str) -> None:
         """Wait until `wanted` stands in the terminal."""
         terminal = self.page.locator("run-terminal")

@@ -23,7 +23,7 @@ def test_a_job_s_form_has_a_control_for_each_parameter(tab: Tab, server: Server)
     page.get_by_label("loud").check()
     page.get_by_role("button", name="Start form").click()
     tab.complete()
-    assert tab.text().splitlines()[1:6] == ["2", "0.5", "hello", "red", "true"]
+    assert tab.output() == ["2", "0.5", "hello", "red", "true"]
 
 
 def test_what_is_wrong_is_said_at_its_field(tab: Tab) -> None:
@@ -51,7 +51,7 @@ def test_a_form_can_be_filled_in_as_last_time(tab: Tab, server: Server) -> None:
     page.get_by_role("button", name="As last time").click()
     page.get_by_role("button", name="Start form").click()
     tab.complete()
-    assert tab.text().splitlines()[1:6] == ["5", "2.5", "again", "red", "true"]
+    assert tab.output() == ["5", "2.5", "again", "red", "true"]
 
 
 def test_a_shell_line_runs_and_so_does_a_program_with_its_arguments(tab: Tab) -> None:
@@ -59,7 +59,7 @@ def test_a_shell_line_runs_and_so_does_a_program_with_its_arguments(tab: Tab) ->
     page.get_by_label("Command").fill("echo $((6 * 7)) | cat")
     page.get_by_role("button", name="Run", exact=True).click()
     tab.complete()
-    assert tab.text().splitlines()[1] == "42"
+    assert tab.output() == ["42"]
 
     tab.open("new")
     page.get_by_label("Command").fill("printf\n%s|\na b\n$HOME")
@@ -70,7 +70,7 @@ def test_a_shell_line_runs_and_so_does_a_program_with_its_arguments(tab: Tab) ->
     page.get_by_label("Tags").fill("one two")
     page.get_by_role("button", name="Run", exact=True).click()
     tab.complete()
-    assert tab.text().splitlines()[1] == "a b|$HOME|"
+    assert tab.output() == ["a b|$HOME|"]
     expect(page.locator(".facts")).to_contain_text("In/")
 
 
