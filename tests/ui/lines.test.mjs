@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { formatBytes, formatCommand, formatCount, formatDuration, formatExit, plural } from '../../web/static/format.js';
+import { formatBytes, formatCommand, formatCount, formatDuration, formatElapsed, formatExit, plural } from '../../web/static/format.js';
 import { LineTable } from '../../web/static/terminal/lines.js';
 import { noticeOf } from '../../web/static/terminal/notices.js';
 
@@ -43,12 +43,14 @@ test('sizes, durations and counts read well', () => {
   assert.deepEqual([0, 1023, 1024, 1_048_000, 1_048_575, 5_000_000, 200 * 2 ** 20, 3 * 2 ** 40].map(formatBytes),
     ['0 B', '1023 B', '1.0 KiB', '1023 KiB', '1.0 MiB', '4.8 MiB', '200 MiB', '3.0 TiB']);
   assert.deepEqual([0, 0.04, 9.9, 9.96, 59.9, 61, 3599, 3600, 90_061, -1].map(formatDuration),
-    ['0.0 s', '0.0 s', '9.9 s', '9 s', '59 s', '1:01', '59:59', '1:00:00', '1 d 1 h', '0.0 s']);
+    ['0 ms', '40 ms', '9.9 s', '10 s', '59 s', '1:01', '59:59', '1:00:00', '1 d 1 h', '0 ms']);
+  assert.deepEqual([-1, 0.9, 3.2, 61].map(formatElapsed), ['0 s', '0 s', '3 s', '1:01']);
   assert.deepEqual([formatCount(1234567), plural(1, 'line'), plural(2, 'line')], ['1,234,567', '1 line', '2 lines']);
 });
 
 test('a command reads as one would type it', () => {
   assert.equal(formatCommand({ command: ['echo', 'a b', "it's", '{x}', ''], shell: null }), "echo 'a b' 'it'\\''s' {x} ''");
+  assert.equal(formatCommand({ command: ['printf', '%s\n', "it's\t"], shell: null }), "printf $'%s\\n' $'it\\'s\\t'");
   assert.equal(formatCommand({ command: ['/bin/sh', '-c', 'a | b'], shell: 'a | b' }), 'a | b');
 });
 

@@ -103,6 +103,20 @@ def test_a_job_s_runs_are_one_click_away(tab: Tab, server: Server) -> None:
     expect(row(page, other)).to_be_visible()
 
 
+def test_jobs_tell_how_their_last_run_does_as_it_happens(tab: Tab, server: Server) -> None:
+    server.ended(server.start(job="failing"))
+    page = tab.open("jobs")
+    card = page.locator("li", has=page.get_by_role("heading", name="failing"))
+    expect(card.locator(".badge")).to_have_text("✕failed")
+    card = page.locator("li", has=page.get_by_role("heading", name="forever"))
+    run = server.start(job="forever")
+    expect(card.locator(".badge")).to_have_text("running")
+    server.api.post(f"runs/{run}/cancel")
+    expect(card.locator(".badge")).to_have_text("⊘cancelled")
+    card.locator("a.last").click()
+    expect(page).to_have_url(re.compile(f"/runs/{run}$"))
+
+
 def test_a_run_is_cancelled_from_the_list_and_run_again(tab: Tab, server: Server) -> None:
     run = server.start(job="forever")
     page = tab.open()

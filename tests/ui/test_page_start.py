@@ -63,7 +63,7 @@ def test_a_shell_line_runs_and_so_does_a_program_with_its_arguments(tab: Tab) ->
 
     tab.open("new")
     page.get_by_label("Command").fill("printf\n%s|\na b\n$HOME")
-    page.get_by_label("It is").select_option("A program, then one argument a line")
+    page.get_by_label("Run it as").select_option("a program, then one argument a line")
     page.get_by_text("More").click()
     page.get_by_label("Directory").fill("/")
     page.get_by_label("Time limit").fill("1m")

@@ -26,10 +26,16 @@ export function plural(count, noun) {
   return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** How long something took: `0.3 s`, `12 s`, `3:04`, `1:00:00`, `2 d 3 h`. @param {number} seconds */
+/** How long something took: `30 ms`, `0.3 s`, `12 s`, `3:04`, `1:00:00`, `2 d 3 h`. @param {number} seconds */
 export function formatDuration(seconds) {
-  if (seconds < 9.95) return `${Math.max(0, seconds).toFixed(1)} s`;
-  const whole = Math.floor(seconds);
+  if (seconds < 0.0995) return `${Math.max(0, Math.round(seconds * 1000))} ms`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
+  return formatElapsed(Math.max(10, seconds));
+}
+
+/** How long something has taken so far, in whole seconds. @param {number} seconds */
+export function formatElapsed(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
   if (whole < 60) return `${whole} s`;
   const two = (/** @type {number} */ number) => String(number).padStart(2, '0');
   const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
@@ -39,7 +45,7 @@ export function formatDuration(seconds) {
 
 /** How long ago, or in how long: `just now`, `12 s ago`, `3 min ago`. @param {number} ms */
 export function formatAgo(ms) {
-  const seconds = Math.round(ms / 1000);
+  const seconds = Math.floor(ms / 1000);
   if (seconds < 3) return 'just now';
   if (seconds < 60) return `${seconds} s ago`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
@@ -57,7 +63,14 @@ export function formatTime(ms) {
 /** What runs: `python -m x`, as one would type it. @param {{command: string[] | null, shell: string | null}} spec */
 export function formatCommand({ command, shell }) {
   if (shell !== null) return shell;
-  return (command ?? []).map((word) => (/^[\w@%+=:./{}-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ');
+  return (command ?? []).map(quote).join(' ');
+}
+
+/** @param {string} word */
+function quote(word) {
+  if (/^[\w@%+=:./{}-]+$/.test(word)) return word;
+  if (!/[\x00-\x1f]/.test(word)) return `'${word.replaceAll("'", "'\\''")}'`;
+  return `$'${word.replaceAll(/[\\']/g, '\\$&').replaceAll('\n', '\\n').replaceAll('\t', '\\t').replaceAll('\r', '\\r')}'`;
 }
 
 /** What a run is called: its job, else its command. @param {Run} run */
@@ -96,4 +109,9 @@ const REASONS = {
 export function formatReason(run) {
   if (run.reason === null) return '';
   return REASONS[run.reason] ?? run.reason;
+}
+
+/** Whether how it ended does not say why it failed. @param {Run} run */
+export function needsReason(run) {
+  return run.reason !== null && run.reason !== 'exit_code' && run.reason !== 'signal';
 }

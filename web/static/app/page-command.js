@@ -21,8 +21,8 @@ export function makeCommandPage(app) {
 function makeForm(app) {
   const line = h('textarea', { id: 'line', rows: 3, spellcheck: false, autocapitalize: 'off', className: 'mono', placeholder: 'df -h; uptime' });
   const way = h('select', { id: 'way' },
-    h('option', { value: 'shell' }, 'A line for the shell'),
-    h('option', { value: 'command' }, 'A program, then one argument a line'));
+    h('option', { value: 'shell' }, 'a line for the shell'),
+    h('option', { value: 'command' }, 'a program, then one argument a line'));
   const cwd = h('input', { id: 'cwd', type: 'text', spellcheck: false, className: 'mono' });
   const timeout = h('input', { id: 'timeout', type: 'text', placeholder: '10m', className: 'mono' });
   const tags = h('input', { id: 'tags', type: 'text', spellcheck: false });
@@ -33,7 +33,7 @@ function makeForm(app) {
     timeout: makeField('Time limit', timeout, 'Such as 90s, 10m or 2h. None if left empty.'),
     tags: makeField('Tags', tags, 'Words, with spaces between them.'),
   };
-  const wayField = makeField('It is', way, 'A shell expands variables and globs and knows pipes; a program gets its arguments as they are.');
+  const wayField = makeField('Run it as', way, 'A shell expands variables and globs and knows pipes; a program gets its arguments as they are.');
   queueMicrotask(() => line.focus());
   return makeRunForm(app, {
     fields,

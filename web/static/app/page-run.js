@@ -2,7 +2,7 @@
 // One run: what it is and how it does, its output, and what can be done with it.
 
 import { fill, h, setText } from '../dom.js';
-import { formatAgo, formatCommand, formatDuration, formatExit, formatReason, formatTime, nameOf } from '../format.js';
+import { formatAgo, formatCommand, formatDuration, formatElapsed, formatExit, formatReason, formatTime, nameOf, needsReason } from '../format.js';
 import { latest } from '../latest.js';
 import { ApiError } from '../runs.js';
 import { makeBadge, updateBadge } from './badge.js';
@@ -28,6 +28,7 @@ class RunPage {
   #title = h('h1', {});
   #badge = makeBadge({ status: 'queued', cancel_requested_at: null });
   #facts = h('dl', { className: 'facts' });
+  #why = h('p', { className: 'why', hidden: true });
   #command = h('code', { className: 'command-line' });
   #message = h('p', { className: 'error', role: 'alert', hidden: true });
   #announce = h('p', { className: 'unseen', ariaLive: 'polite' });
@@ -48,7 +49,7 @@ class RunPage {
     this.#badge.hidden = true;
     this.element = h('div', { className: 'page run-page' },
       h('div', { className: 'page-head' }, this.#title, this.#badge, h('span', { className: 'space' }), this.#again, this.#cancel.element),
-      this.#facts, this.#command, this.#cancel.line, this.#message, this.#terminal, this.#announce);
+      this.#facts, this.#command, this.#why, this.#cancel.line, this.#message, this.#terminal, this.#announce);
     setText(this.#title, id);
     this.#listen();
     this.#tick = setInterval(() => this.#second(), 1000);
@@ -91,6 +92,9 @@ class RunPage {
     const command = formatCommand(run.spec);
     setText(this.#command, command);
     this.#command.hidden = run.job === null;
+    this.#why.hidden = !needsReason(run);
+    setText(this.#why, whyOf(run));
+    this.#why.title = run.message;
     this.#cancel.update(run);
     this.#again.hidden = run.ended_at === null || !this.#app.session.may(run.job === null ? 'runs:exec' : 'runs:submit');
     this.#facts.dataset.shown = 'true';
@@ -106,14 +110,12 @@ class RunPage {
   #showFacts(run) {
     const time = (/** @type {string} */ at) =>
       h('time', { dateTime: at, title: formatTime(Date.parse(at)) }, formatAgo(Date.now() - Date.parse(at)));
-    const failed = run.reason === 'exit_code' || run.reason === 'signal' ? [] : [formatReason(run), run.message];
     /** @type {[string, (Node | string | null | false)][]} */
     const facts = [
       ['Run', h('span', { className: 'id' }, run.id)],
       [run.started_at ? 'Started' : 'Queued', time(run.started_at ?? run.created_at)],
       [run.ended_at ? 'Took' : 'Running for', this.#elapsed(run)],
       ['Exit', formatExit(run) && h('strong', { className: run.status }, formatExit(run))],
-      ['Why', run.status === 'failed' && failed.filter(Boolean).join(': ')],
       ['Attempt', run.attempt > 1 && String(run.attempt)],
       ['Retry of', run.retry_of && h('a', { href: link(`runs/${encodeURIComponent(run.retry_of)}`), className: 'id' }, run.retry_of)],
       ['Pid', run.pid !== null && !run.ended_at && String(run.pid)],
@@ -130,7 +132,7 @@ class RunPage {
   #elapsed(run) {
     if (run.duration_s !== null) return formatDuration(run.duration_s);
     if (run.started_at === null) return '';
-    return formatDuration(Math.max(0, Math.floor((Date.now() - Date.parse(run.started_at)) / 1000)));
+    return formatElapsed((Date.now() - Date.parse(run.started_at)) / 1000);
   }
 
   #second() {
@@ -153,4 +155,10 @@ class RunPage {
       this.#again.disabled = false;
     }
   }
+}
+
+/** Why a run failed, as a sentence. @param {Run} run */
+function whyOf(run) {
+  const text = run.message || formatReason(run);
+  return text && `${text[0].toUpperCase()}${text.slice(1)}${text.endsWith('.') ? '' : '.'}`;
 }

@@ -2,7 +2,7 @@
 // The table of runs: a row each, changed in place, so that nothing moves while somebody reads.
 
 import { h, setText } from '../dom.js';
-import { formatAgo, formatBytes, formatCommand, formatDuration, formatExit, formatReason, formatTime, nameOf } from '../format.js';
+import { formatAgo, formatBytes, formatCommand, formatDuration, formatElapsed, formatExit, formatReason, formatTime, nameOf, needsReason } from '../format.js';
 import { latest } from '../latest.js';
 import { ApiError } from '../runs.js';
 import { makeBadge, updateBadge } from './badge.js';
@@ -11,7 +11,7 @@ import { explain } from './words.js';
 
 /** @typedef {import('../runs.js').Run} Run */
 
-const HEADINGS = [['Status', ''], ['Job', ''], ['Run', 'wide'], ['Started', ''], ['Duration', 'wide'], ['Exit', 'wide'], ['Output', 'wide'], ['', 'act']];
+const HEADINGS = [['Status', 'state-cell'], ['Job', 'job'], ['Run', 'wide'], ['Started', 'when'], ['Duration', 'took'], ['Exit', 'wide'], ['Output', 'wide'], ['', 'act']];
 const SKELETON_ROWS = 6;
 
 class Row {
@@ -23,8 +23,8 @@ class Row {
   #link = h('a', { className: 'name' });
   #detail = h('span', { className: 'detail' });
   #started = h('time', {});
-  #duration = h('td', { className: 'wide number' });
-  #exit = h('td', { className: 'wide' });
+  #duration = h('td', { className: 'number took' });
+  #exit = h('td', { className: 'wide exit' });
   #output = h('td', { className: 'wide number' });
   #action = h('button', { type: 'button', className: 'button small' });
 
@@ -38,7 +38,7 @@ class Row {
     this.#link.textContent = nameOf(run);
     this.#link.classList.toggle('command', run.job === null);
     this.element = h('tr', {},
-      h('td', {}, this.#badge),
+      h('td', { className: 'state-cell' }, this.#badge),
       h('td', { className: 'job' }, this.#link, this.#detail),
       h('td', { className: 'wide id' }, run.id),
       h('td', { className: 'when' }, this.#started),
@@ -54,7 +54,8 @@ class Row {
     const run = latest(this.run, after);
     this.run = run;
     updateBadge(this.#badge, run);
-    setText(this.#exit, formatExit(run) || '–');
+    setText(this.#exit, (needsReason(run) ? run.reason?.replaceAll('_', ' ') : formatExit(run)) || '–');
+    this.#exit.dataset.status = run.status;
     this.#exit.title = formatReason(run);
     setText(this.#detail, [run.attempt > 1 && `attempt ${run.attempt}`, run.job && formatCommand(run.spec)].filter(Boolean).join(' · '));
     setText(this.#output, formatBytes(run.log.size));
@@ -76,7 +77,7 @@ class Row {
     this.#started.title = formatTime(Date.parse(at));
     const running = run.status === 'running' && run.started_at !== null;
     const seconds = running ? (Date.now() - Date.parse(at)) / 1000 : run.duration_s;
-    setText(this.#duration, seconds === null ? '–' : formatDuration(running ? Math.floor(seconds) : seconds));
+    setText(this.#duration, seconds === null ? '–' : running ? formatElapsed(seconds) : formatDuration(seconds));
   }
 
   /** @param {MouseEvent} event */

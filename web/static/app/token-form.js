@@ -20,7 +20,7 @@ export function makeTokenForm(session, { label, done }) {
   const button = h('button', { className: 'button primary', type: 'submit' }, label);
   const form = h('form', { className: 'token-form', noValidate: true },
     h('label', { htmlFor: 'token' }, 'Token'), input, error,
-    h('label', { className: 'check', htmlFor: 'keep' }, keep, 'Keep it for this tab, so that a reload does not ask again'),
+    h('label', { className: 'check', htmlFor: 'keep' }, keep, 'Keep it for this tab, through reloads'),
     button);
   const refuse = (/** @type {string} */ text) => {
     error.textContent = text;

@@ -15,14 +15,17 @@ function button(text, title, onclick) {
 export function makeFrame(actions) {
   const dot = h('span', { className: 'rt-dot', ariaHidden: 'true' });
   const word = h('span', { className: 'rt-word' });
-  const facts = h('span', { className: 'rt-facts' });
+  const size = h('span', { className: 'rt-size' });
+  const count = h('span', {});
   const time = button('Time', 'Show when each line came (t)', actions.time);
   time.classList.add('rt-show-time');
   const follow = button('Follow', 'Stay at the end as output comes (f)', actions.follow);
   const download = button('Raw ↓', 'Download the log, byte for byte', actions.download);
   const full = button('Full screen', 'Fill the screen (z)', actions.fullScreen);
+  // Phones of one maker have none.
+  full.hidden = !document.fullscreenEnabled;
   const bar = h('div', { className: 'rt-bar' },
-    h('span', { className: 'rt-state' }, dot, word), facts,
+    h('span', { className: 'rt-state' }, dot, word), h('span', { className: 'rt-facts' }, size, count),
     h('span', { className: 'rt-tools', role: 'group', ariaLabel: 'View' }, time, follow, download, full));
   const notice = h('div', { className: 'rt-notice', role: 'status', hidden: true });
   const earlier = h('div', { className: 'rt-notice rt-earlier', hidden: true });
@@ -33,5 +36,5 @@ export function makeFrame(actions) {
   const hidden = h('span', { className: 'rt-hidden' });
   const foot = h('div', { className: 'rt-foot' }, hidden,
     h('span', { className: 'rt-keys', ariaHidden: 'true' }, 'f follow · t time · g G top, end · z full screen'));
-  return { all: [bar, notice, earlier, view, foot], dot, word, facts, time, follow, download, notice, earlier, view, screen, empty, jump, hidden };
+  return { all: [bar, notice, earlier, view, foot], dot, word, size, count, time, follow, download, notice, earlier, view, screen, empty, jump, hidden };
 }

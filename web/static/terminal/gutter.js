@@ -63,6 +63,7 @@ export class Gutter {
     if (this.element.childElementCount !== lines.length) {
       this.element.replaceChildren(...this.#rows.slice(0, lines.length).map((row) => row.element));
     }
+    this.element.dataset.numbers = this.numbers ? 'on' : 'off';
     this.element.style.setProperty('--rt-row', `${this.#screen.rowHeight}px`);
     lines.forEach((line, i) => this.#rows[i].show(line, this.numbers));
   }

@@ -26,6 +26,7 @@ export class Screen {
   #line = 0;
   /** Nothing stands on that line yet. */
   #lineEmpty = true;
+  #full = false;
 
   /**
    * @param {HTMLElement} parent
@@ -93,6 +94,7 @@ export class Screen {
     this.#terminal.reset();
     this.#marker?.dispose();
     this.#marker = null;
+    this.#full = false;
   }
 
   /**
@@ -116,6 +118,7 @@ export class Screen {
   #settle(text) {
     const buffer = this.#terminal.buffer.normal;
     const bottom = buffer.baseY + buffer.cursorY;
+    if (buffer.baseY >= SCROLLBACK) this.#full = true;
     const before = this.#marker === null ? 0 : this.#marker.line;
     if (before < 0) this.#line += text.split('\n').length - 1; // it all scrolled away
     else {
@@ -136,9 +139,9 @@ export class Screen {
     return this.#mux.hidden;
   }
 
-  /** Whether the oldest lines have made room for newer ones. */
+  /** Whether the oldest lines have made room for newer ones: they do not come back with more rows. */
   get full() {
-    return this.#terminal.buffer.normal.baseY >= SCROLLBACK;
+    return this.#full;
   }
 
   /** Whether the last line is in view, and stays so as more come. */

@@ -10,7 +10,7 @@ import { ApiError } from '../runs.js';
 /** A log up to this size is shown whole, of a larger one the end. */
 const WHOLE_BYTES = 2 * 1024 * 1024;
 const TAIL_BYTES = 512 * 1024;
-/** Small, so that a part of a large log ends soon after it is meant to. */
+/** Small, since what is on its way when a part ends comes again with the next one. */
 const PART_WINDOW = 64 * 1024;
 const RETRY_MS = 2000;
 /** These happen to every run before there is anything to see. */

@@ -3,10 +3,11 @@
 
 import { fill, h, setText } from '../dom.js';
 import { downloadLog } from '../download.js';
-import { formatBytes, formatDuration, plural } from '../format.js';
+import { formatBytes, formatElapsed, plural } from '../format.js';
 import { makeFrame } from './frame.js';
 import { Gutter } from './gutter.js';
 import { noticeOf } from './notices.js';
+import { PART_ROWS, fitting, split } from './parts.js';
 import { Screen } from './screen.js';
 import { Source } from './source.js';
 import { loadStyles } from './styles.js';
@@ -15,10 +16,9 @@ import { scrollByTouch } from './touch.js';
 
 /** @typedef {import('../runs.js').Run} Run */
 /** @typedef {import('./source.js').Opening} Opening */
+/** @typedef {import('../client/wire.js').Output} Output */
 /** @typedef {import('../client/stream.js').StreamState} StreamState */
 
-/** From the start of a large log, this many lines at a time: they fit into the scrollback. */
-const PART_LINES = 5000;
 const SECOND_MS = 1000;
 
 export class TerminalView {
@@ -40,8 +40,10 @@ export class TerminalView {
   #received = 0;
   /** Lines there were when the end was last in view. */
   #seen = 0;
-  /** After so many lines, a part of a large log is shown. */
-  #partEnd;
+  /** Rows for which the part of a large log that is shown has room; a small log is no part. */
+  #room;
+  /** What came and did not fit into it. @type {Output | null} */
+  #rest = null;
   /** @type {(() => void)[]} */
   #undo = [];
 
@@ -57,13 +59,13 @@ export class TerminalView {
     this.#id = id;
     this.#opening = opening;
     this.#reopen = reopen;
-    this.#partEnd = opening === 'start' ? PART_LINES : Number.POSITIVE_INFINITY;
+    this.#room = opening === 'start' ? PART_ROWS : Number.POSITIVE_INFINITY;
     this.#frame = makeFrame({
       time: () => this.#toggleTime(),
       follow: () => this.#toggleFollow(),
       download: () => void this.#download(),
       fullScreen: () => this.#fullScreen(),
-      jump: () => this.#screen?.toEnd(),
+      jump: () => this.#jump(),
     });
     this.#source = new Source(runs, id, opening, {
       run: (run) => this.#knowRun(run),
@@ -71,7 +73,8 @@ export class TerminalView {
       remark: (text, timeMs) => this.#screen?.remark(text, timeMs),
       status: (status) => this.#tell('status', status),
       end: (run) => this.#end(run),
-      state: (state) => this.#enter(state),
+      // Not complete before all of it is on the screen.
+      state: (state) => { if (state.name !== 'ended') this.#enter(state); },
     });
     host.replaceChildren(...this.#frame.all);
     this.#showTime(localStorage.getItem('runwire.time') !== 'off');
@@ -139,13 +142,33 @@ export class TerminalView {
     this.#tell('run', run);
   }
 
-  /** @param {import('../client/wire.js').Output} output */
+  /** @param {Output} output */
   #output(output) {
+    const fits = this.#fit(output);
+    if (fits !== null) this.#show(fits);
+    if (this.#rest !== null) this.#source.pause();
+  }
+
+  /** As much of an output as the part has room for; the rest waits. @param {Output} output */
+  #fit(output) {
+    this.#rest = null;
+    if (this.#room === Number.POSITIVE_INFINITY) return output;
+    const bytes = /** @type {Output & {data: Uint8Array}} */ (output);
+    const { length, rows } = fitting(bytes.data, this.#room, this.columns);
+    this.#room -= rows;
+    if (length === bytes.data.length) return output;
+    const [fits, rest] = split(bytes, length);
+    this.#rest = rest;
+    return length > 0 ? fits : null;
+  }
+
+  /** @param {Output} output */
+  #show(output) {
     const screen = /** @type {Screen} */ (this.#screen);
     this.#received += output.next - output.offset;
     screen.output(output, () => {
       this.#source.ack(output.next);
-      if (screen.lineCount >= this.#partEnd) this.#endPart(screen);
+      if (this.#paused) screen.toTop();
       this.#moved();
     });
     this.#tell('output', output);
@@ -158,6 +181,7 @@ export class TerminalView {
       // A failure's cause is at its end; a success is read from its beginning.
       if (this.#past && run.status !== 'failed' && this.#source.from === 0 && !screen.full) screen.toTop();
       this.#moved();
+      this.#enter({ name: 'ended' });
       this.#tell('run-end', run);
     });
   }
@@ -172,6 +196,7 @@ export class TerminalView {
     this.#frame.notice.hidden = notice.notice === '';
     fill(this.#frame.notice, notice.notice, notice.retry === true
       && h('button', { type: 'button', className: 'rt-button', onclick: () => this.#source.hurry() }, 'Retry now'));
+    this.#showJump();
     this.#showEarlier();
     this.#showEmpty();
     this.#tell('connection', state);
@@ -184,34 +209,47 @@ export class TerminalView {
   #moved() {
     const screen = /** @type {Screen} */ (this.#screen);
     this.#gutter?.update();
-    const { follow, jump, facts, hidden } = this.#frame;
+    const { size, count, hidden } = this.#frame;
     const lines = screen.lineCount;
     if (screen.atEnd) this.#seen = lines;
-    follow.ariaPressed = String(screen.atEnd);
-    jump.hidden = screen.atEnd;
-    setText(jump, lines > this.#seen ? `↓ ${plural(lines - this.#seen, 'new line')}` : '↓ To the end');
-    setText(facts, `${formatBytes(this.#received)} · ${plural(lines, 'line')}`);
+    setText(size, formatBytes(this.#received));
+    setText(count, plural(lines, 'line'));
+    this.#showJump();
     setText(hidden, screen.hidden > 0 ? `${plural(screen.hidden, 'control sequence')} hidden; the raw log has them` : '');
     this.#showEarlier();
     if (!this.#frame.empty.hidden) this.#showEmpty();
   }
 
+  /** What leads to the end, or stays there. */
+  #showJump() {
+    const screen = this.#screen;
+    if (!screen) return;
+    const { follow, jump } = this.#frame;
+    const fresh = screen.lineCount - this.#seen;
+    follow.hidden = this.#state.name === 'ended' || this.#state.name === 'closed';
+    follow.ariaPressed = String(screen.atEnd);
+    jump.hidden = screen.atEnd && !this.#paused;
+    if (this.#paused) setText(jump, screen.atEnd ? 'Next part ↓' : '↓ End of this part');
+    else setText(jump, fresh > 0 && !follow.hidden ? `↓ ${plural(fresh, 'new line')}` : '↓ To the end');
+  }
+
   /** What is missing above the first line, or below the last, and how to get it. */
   #showEarlier() {
     const { from, offset, run } = this.#source;
+    const shown = this.#rest?.offset ?? offset;
     const { earlier } = this.#frame;
     const action = (/** @type {string} */ text, /** @type {() => void} */ onclick) =>
       h('button', { type: 'button', className: 'rt-button', onclick }, text);
     const size = formatBytes(run?.log.size ?? 0);
     let key = '';
-    if (this.#state.name === 'closed' && this.#opening === 'start') key = `part ${offset}`;
+    if (this.#paused) key = `part ${shown}`;
     else if (this.#opening === 'auto' && from > (run?.log.oldest ?? 0)) key = 'tail';
     else if (this.#screen?.full) key = 'full';
     if (earlier.dataset.key === key) return;
     earlier.dataset.key = key;
     earlier.hidden = key === '';
     if (key.startsWith('part')) {
-      fill(earlier, `The first ${formatBytes(offset)} of ${size}.`,
+      fill(earlier, `The first ${formatBytes(shown)} of ${size}.`,
         action('Next part', () => this.#nextPart()), action('To the end', () => this.#reopen('auto')));
     } else if (key === 'tail') {
       fill(earlier, `This is the end of ${size}; the first ${formatBytes(from)} are not shown.`,
@@ -221,18 +259,20 @@ export class TerminalView {
     }
   }
 
-  /** @param {Screen} screen */
-  #endPart(screen) {
-    if (this.#state.name === 'closed') return;
-    this.#source.pause();
-    screen.toTop();
+  /** The end of a part of a large log is reached. */
+  get #paused() {
+    return this.#rest !== null;
   }
 
   #nextPart() {
     const screen = /** @type {Screen} */ (this.#screen);
+    const rest = this.#rest;
     screen.clear();
-    this.#partEnd = screen.lineCount + PART_LINES;
-    void this.#source.open();
+    this.#seen = screen.lineCount;
+    this.#room = PART_ROWS;
+    if (rest !== null) this.#output(rest);
+    if (!this.#paused) void this.#source.open();
+    this.focus();
   }
 
   /** Why there is nothing to see yet. */
@@ -242,7 +282,7 @@ export class TerminalView {
     let text = '';
     if (run && this.#received === 0 && this.#source.from === 0) {
       if (run.status === 'queued') text = 'Waiting in the queue. Output appears here as soon as the run starts.';
-      else if (run.status === 'running' && run.started_at) text = `No output yet · running for ${formatDuration(Math.max(0, Date.now() - Date.parse(run.started_at)) / 1000)}`;
+      else if (run.status === 'running' && run.started_at) text = `No output yet · running for ${formatElapsed((Date.now() - Date.parse(run.started_at)) / 1000)}`;
       else if (run.status !== 'running' && run.log.size === 0) text = 'This run wrote no output.';
     }
     empty.hidden = text === '';
@@ -261,6 +301,11 @@ export class TerminalView {
   #showTime(shown) {
     this.#host.dataset.time = shown ? 'on' : 'off';
     this.#frame.time.ariaPressed = String(shown);
+  }
+
+  #jump() {
+    if (this.#paused && this.#screen?.atEnd) this.#nextPart();
+    else this.#screen?.toEnd();
   }
 
   #toggleFollow() {
