@@ -7,7 +7,7 @@ import json
 
 from playwright.sync_api import Browser, expect
 
-from tests.ui.browsing import Tab, open_tab
+from tests.ui.browsing import PHONE, Tab, open_tab
 from tests.ui.serving import TOKEN, Server
 
 
@@ -95,6 +95,14 @@ def test_a_token_that_soon_ends_is_replaced_without_a_break(tab: Tab, server: Se
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(page.get_by_role("button", name="New token")).to_be_hidden()
     expect(page.locator(".rt-word")).to_have_text("Live")
+
+
+def test_a_phone_has_room_for_the_offer_of_a_new_token(browser: Browser, server: Server) -> None:
+    token, _ = new_token(server, ALL, lifetime="2m")
+    with open_tab(browser, server, PHONE) as tab:
+        page = tab.open(token=token)
+        expect(page.get_by_role("button", name="New token")).to_be_in_viewport(ratio=1)
+        expect(page.get_by_role("button", name="Sign out")).to_be_in_viewport(ratio=1)
 
 
 def test_what_a_token_may_not_do_is_not_offered(browser: Browser, server: Server) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 
 import pytest
@@ -12,10 +13,10 @@ pytestmark = pytest.mark.npm
 
 STATIC = ROOT / "web" / "static"
 COMPILER = ROOT / "tests" / "npm" / "node_modules" / ".bin" / "tsc"
-OPTIONS = """
+OPTIONS = shlex.split("""
 --allowJs --checkJs --strict --noEmit --skipLibCheck --pretty false --target es2024
 --module es2022 --moduleResolution bundler --lib es2024,dom,dom.iterable,dom.asynciterable
-""".split()
+""")
 
 
 def test_the_javascript_is_what_its_types_say() -> None:

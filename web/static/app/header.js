@@ -22,7 +22,7 @@ export function makeHeader(session) {
   const out = h('button', { type: 'button', className: 'button small quiet', onclick: () => session.signOut() }, 'Sign out');
   const account = h('span', { className: 'account' }, who, renew, out);
   const element = h('header', { className: 'top' },
-    h('a', { className: 'brand', href: link('') }, h('span', { className: 'mark', ariaHidden: 'true' }, '▸'), 'Runwire'),
+    h('a', { className: 'brand', href: link('') }, h('span', { className: 'mark', ariaHidden: 'true' }, '▸'), h('span', { className: 'word' }, 'Runwire')),
     nav, h('span', { className: 'space' }), makeThemeButton(), account);
 
   const showAccount = () => {
