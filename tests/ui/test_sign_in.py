@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.ui.browsing import PHONE, Tab, open_tab
@@ -123,6 +125,24 @@ def test_what_a_token_may_not_do_is_not_offered(browser: Browser, server: Server
         expect(page.get_by_role("button", name="Cancel")).to_be_hidden()
         tab.open("new")
         expect(page.get_by_role("heading", level=2)).to_have_text("This token may not run commands")
+
+
+@pytest.mark.parametrize("path", ["", "jobs", "runs/{run}"])
+def test_a_page_that_a_token_may_not_see_asks_for_another_one(
+    tab: Tab, server: Server, path: str
+) -> None:
+    tab.forgive("403")
+    run = server.start(job="both")
+    page = tab.open(path.format(run=run), token=new_token(server, "runs:submit")[0])
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("This token may not see this")
+    dialog.get_by_role("button", name="Not now").click()
+    said = page.locator(".state, .rt-notice[role=status]")
+    expect(said).to_contain_text(re.compile("lacks the scope runs:read|may not watch this run"))
+    expect(dialog).to_be_hidden()
+    page.reload()
+    tab.sign_in(TOKEN)
+    expect(page.locator(".badge").first).to_be_visible()
 
 
 def test_a_token_without_the_right_to_watch_says_so(tab: Tab, server: Server) -> None:

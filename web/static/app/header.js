@@ -18,7 +18,7 @@ export function makeHeader(session) {
   const nav = h('nav', { ariaLabel: 'Main' }, ...links);
   const who = h('span', { className: 'who' });
   const renew = h('button', { type: 'button', className: 'button small warn', hidden: true,
-    onclick: () => askForToken(session, { early: true }) }, 'New token');
+    onclick: () => askForToken(session, 'early') }, 'New token');
   const out = h('button', { type: 'button', className: 'button small quiet', onclick: () => session.signOut() }, 'Sign out');
   const account = h('span', { className: 'account' }, who, renew, out);
   const element = h('header', { className: 'top' },

@@ -2,6 +2,7 @@
 // News of all runs: from the feed, or by asking again and again where the feed cannot be had.
 
 const POLL_MS = 3000;
+const FORBIDDEN = 4403;
 
 /**
  * @param {import('./main.js').App} app
@@ -27,7 +28,7 @@ export function watchRuns({ runs, session }, { run, poll, state }) {
       } else if (now.name === 'waiting') {
         state(wasLive ? 'lost' : 'polling');
         if (!timer) timer = setInterval(poll, POLL_MS);
-      } else if (now.name === 'token') session.end();
+      } else if (now.name === 'token') session.end(now.code === FORBIDDEN ? 'forbidden' : 'ended');
     },
   });
   const renew = () => feed.renew(session.token);

@@ -57,7 +57,7 @@ session.addEventListener('token', () => {
   signedIn = session.token !== null;
   router.render();
 });
-session.addEventListener('ended', () => askForToken(session));
+session.addEventListener('ended', (event) => askForToken(session, /** @type {CustomEvent} */ (event).detail));
 
 document.body.append(
   h('a', { className: 'skip', href: '#main' }, 'Skip to the content'),

@@ -14,6 +14,8 @@ import { explain } from './words.js';
 
 /** @typedef {import('../runs.js').Run} Run */
 
+const FORBIDDEN = 4403;
+
 /** @param {import('./main.js').App} app @param {string} id @returns {import('./router.js').Page} */
 export function makeRunPage(app, id) {
   const page = new RunPage(app, id);
@@ -63,7 +65,8 @@ class RunPage {
 
   #listen() {
     this.#terminal.addEventListener('run', (event) => this.#show(/** @type {CustomEvent} */ (event).detail));
-    this.#terminal.addEventListener('auth-required', () => this.#app.session.end());
+    this.#terminal.addEventListener('auth-required', (event) =>
+      this.#app.session.end(/** @type {CustomEvent} */ (event).detail.code === FORBIDDEN ? 'forbidden' : 'ended'));
     this.#terminal.addEventListener('connection', (event) => {
       if (/** @type {CustomEvent} */ (event).detail.name === 'missing' && this.#run === null) this.#showMissing();
     });

@@ -45,6 +45,12 @@ class RunsPage {
   #chips = h('nav', { className: 'chips', ariaLabel: 'Status' });
   #search = h('input', { type: 'search', placeholder: 'Job, id or command', ariaLabel: 'Search runs' });
   #extra = h('span', { className: 'chips' });
+  #key = (/** @type {KeyboardEvent} */ event) => {
+    const typing = event.target instanceof Element && event.target.closest('input, dialog') !== null;
+    if (event.key !== '/' || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    this.#search.focus();
+  };
 
   /** @param {import('./main.js').App} app @param {URLSearchParams} query */
   constructor(app, query) {
@@ -74,6 +80,7 @@ class RunsPage {
   close() {
     clearInterval(this.#tick);
     this.#unwatch();
+    document.removeEventListener('keydown', this.#key);
   }
 
   #listen() {
@@ -82,12 +89,7 @@ class RunsPage {
       clearTimeout(typing);
       typing = setTimeout(() => this.#setFilter({ q: this.#search.value.trim() }), TYPING_MS);
     });
-    this.element.addEventListener('keydown', (event) => {
-      if (event.key === '/' && event.target !== this.#search) {
-        event.preventDefault();
-        this.#search.focus();
-      }
-    });
+    document.addEventListener('keydown', this.#key);
   }
 
   /** @param {Partial<Filter>} change */

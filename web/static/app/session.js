@@ -65,8 +65,8 @@ export class Session extends EventTarget {
     this.dispatchEvent(new Event('token'));
   }
 
-  /** The server refused the token. */
-  end() {
-    this.dispatchEvent(new Event('ended'));
+  /** The server refused the token. @param {import('./token-dialog.js').Why} [why] */
+  end(why = 'ended') {
+    this.dispatchEvent(new CustomEvent('ended', { detail: why }));
   }
 }

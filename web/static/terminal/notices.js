@@ -30,7 +30,7 @@ export function noticeOf(state, { offset, online, ended }) {
     case 'waiting':
       return { word: 'Reconnecting', tone: 'busy', notice: waitingText(state, offset, online), retry: true };
     case 'token':
-      return { word: 'Signed out', tone: 'bad', notice: tokenText(state.code) };
+      return { word: state.code === FORBIDDEN ? 'Not allowed' : 'Signed out', tone: 'bad', notice: tokenText(state.code) };
     case 'missing':
       return { word: 'Not found', tone: 'bad', notice: 'There is no such run, or this token may not see it.' };
     case 'failed':
