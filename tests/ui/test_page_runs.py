@@ -58,6 +58,17 @@ def test_each_status_has_a_glyph_a_word_and_a_colour(tab: Tab, server: Server) -
     expect(row(page, runs["failed"])).to_contain_text("3")
 
 
+@pytest.mark.parametrize("width", [390, 721, 820, 1001, 1280])
+def test_what_ran_can_be_read_at_any_width(tab: Tab, server: Server, width: int) -> None:
+    run = server.start(job="forever")
+    page = tab.open()
+    page.set_viewport_size({"width": width, "height": 800})
+    box = row(page, run).locator("td.job").bounding_box()
+    assert box is not None
+    assert box["width"] > 150
+    expect(row(page, run).get_by_role("button", name="Cancel")).to_be_in_viewport(ratio=1)
+
+
 def test_filters_are_in_the_address_and_apply_to_what_comes(tab: Tab, server: Server) -> None:
     failed = server.start(job="failing")
     other = server.start(shell="echo needle")

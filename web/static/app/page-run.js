@@ -89,11 +89,13 @@ class RunPage {
     const run = latest(before, after);
     this.#run = run;
     setText(this.#title, nameOf(run));
+    this.#title.title = run.job === null ? nameOf(run) : '';
     this.#title.classList.toggle('command', run.job === null);
     this.#badge.hidden = false;
     updateBadge(this.#badge, run);
     const command = formatCommand(run.spec);
     setText(this.#command, command);
+    this.#command.title = command;
     this.#command.hidden = run.job === null;
     this.#why.hidden = !needsReason(run);
     setText(this.#why, whyOf(run));

@@ -11,7 +11,7 @@ import { explain } from './words.js';
 
 /** @typedef {import('../runs.js').Run} Run */
 
-const HEADINGS = [['Status', 'state-cell'], ['Job', 'job'], ['Run', 'wide'], ['Started', 'when'], ['Duration', 'took'], ['Exit', 'wide'], ['Output', 'wide'], ['', 'act']];
+const HEADINGS = [['Status', 'state-cell'], ['Job', 'job'], ['Run', 'wide wider'], ['Started', 'when'], ['Duration', 'took'], ['Exit', 'wide'], ['Output', 'wide wider'], ['', 'act']];
 const SKELETON_ROWS = 6;
 
 class Row {
@@ -25,7 +25,7 @@ class Row {
   #started = h('time', {});
   #duration = h('td', { className: 'number took' });
   #exit = h('td', { className: 'wide exit' });
-  #output = h('td', { className: 'wide number' });
+  #output = h('td', { className: 'wide wider number' });
   #action = h('button', { type: 'button', className: 'button small' });
 
   /** @param {import('./main.js').App} app @param {Run} run @param {(text: string) => void} say */
@@ -40,7 +40,7 @@ class Row {
     this.element = h('tr', {},
       h('td', { className: 'state-cell' }, this.#badge),
       h('td', { className: 'job' }, this.#link, this.#detail),
-      h('td', { className: 'wide id' }, run.id),
+      h('td', { className: 'wide wider id' }, run.id),
       h('td', { className: 'when' }, this.#started),
       this.#duration, this.#exit, this.#output,
       h('td', { className: 'act' }, this.#action));
