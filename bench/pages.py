@@ -58,6 +58,7 @@ def open_page(browser: Browser, server: Server, run_id: str) -> Sample:
     page = context.new_page()
     page.goto(f"http://127.0.0.1:{server.port}/ui/runs/{run_id}")
     expect(page.locator(".rt-word")).to_have_text("Complete", timeout=60_000)
+    expect(page.locator(".xterm-rows")).to_contain_text("of the large log")
     seen = page.evaluate("window.seen")
     context.close()
     return Sample(seen["first"] / 1e3, seen["complete"] / 1e3)

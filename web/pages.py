@@ -27,6 +27,7 @@ ENTRIES = ("runs.js", "run-terminal.js", "react.js")
 
 _DOCUMENT = "index.html"
 _KNOWN_PAGES = re.compile(r"|runs/[^/]+|jobs|jobs/[^/]+|new")
+_NO_MODULES_OF_THE_PAGE = frozenset({"react.js", "app/theme.js"})
 _TYPES = {".mjs": "text/javascript", ".js": "text/javascript"}
 _DIGEST_LENGTH = 16
 
@@ -78,8 +79,8 @@ class Pages:
         }
         self.digest = _digest_of(sources)
         prefix = f"{base_path}/ui/s/{self.digest}"
-        document = sources.pop(_DOCUMENT).replace(b"{static}", prefix.encode())
-        self._document = _file(_DOCUMENT, document)
+        self._document = _file(_DOCUMENT, _document(prefix, sources))
+        del sources[_DOCUMENT]
         self._files = {name: _file(name, body) for name, body in sources.items()}
         self._entries = {name: _file(name, _entry(prefix, name)) for name in ENTRIES}
 
@@ -109,6 +110,18 @@ def _digest_of(sources: Mapping[str, bytes]) -> str:
         digest.update(f"{name}\n{len(body)}\n".encode())
         digest.update(body)
     return digest.hexdigest()[:_DIGEST_LENGTH]
+
+
+def _document(prefix: str, sources: Mapping[str, bytes]) -> bytes:
+    """The page, which names all of its modules."""
+    modules = [
+        name
+        for name in sources
+        if Path(name).suffix in _TYPES and name not in _NO_MODULES_OF_THE_PAGE
+    ]
+    links = "\n".join(f'<link rel="modulepreload" href="{prefix}/{name}">' for name in modules)
+    document = sources[_DOCUMENT].replace(b"{modules}", links.encode())
+    return document.replace(b"{static}", prefix.encode())
 
 
 def _entry(prefix: str, name: str) -> bytes:

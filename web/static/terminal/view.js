@@ -243,7 +243,7 @@ export class TerminalView {
     const size = formatBytes(run?.log.size ?? 0);
     let key = '';
     if (this.#paused) key = `part ${shown}`;
-    else if (this.#opening === 'auto' && from > (run?.log.oldest ?? 0)) key = 'tail';
+    else if (this.#opening === 'auto' && from > (run?.log.oldest ?? 0)) key = this.#screen?.full ? 'full tail' : 'tail';
     else if (this.#screen?.full) key = 'full';
     if (earlier.dataset.key === key) return;
     earlier.dataset.key = key;
@@ -251,8 +251,9 @@ export class TerminalView {
     if (key.startsWith('part')) {
       fill(earlier, `The first ${formatBytes(shown)} of ${size}.`,
         action('Next part', () => this.#nextPart()), action('To the end', () => this.#reopen('auto')));
-    } else if (key === 'tail') {
-      fill(earlier, `This is the end of ${size}; the first ${formatBytes(from)} are not shown.`,
+    } else if (key.endsWith('tail')) {
+      const missing = key === 'tail' ? `the first ${formatBytes(from)}` : 'earlier lines';
+      fill(earlier, `This is the end of ${size}; ${missing} are not shown.`,
         action('From the start', () => this.#reopen('start')));
     } else if (key === 'full') {
       fill(earlier, 'Earlier lines have left this view.', action('From the start', () => this.#reopen('start')));
