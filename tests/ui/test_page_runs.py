@@ -60,6 +60,7 @@ def test_each_status_has_a_glyph_a_word_and_a_colour(tab: Tab, server: Server) -
 
 @pytest.mark.parametrize("width", [390, 721, 820, 1001, 1280])
 def test_what_ran_can_be_read_at_any_width(tab: Tab, server: Server, width: int) -> None:
+    server.ended(server.start(shell="sleep 600", timeout="0.1s"))
     run = server.start(job="forever")
     page = tab.open()
     page.set_viewport_size({"width": width, "height": 800})
