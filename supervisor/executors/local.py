@@ -231,7 +231,8 @@ class _Watch:
 
     async def _drain(self, drain_s: float) -> None:
         """The program has ended: wait a while for its output to end, or until a stop is asked."""
-        with trio.move_on_after(_PROMPT_S):
+        # If nobody is left to hold it, it is only we who are slow to read it.
+        with trio.move_on_after(_PROMPT_S if self._child.anyone_left() else _SETTLE_S):
             await self._output.ended.wait()
             return
         code = self._child.peek_status()
