@@ -93,7 +93,7 @@ class Server:
 
     def processes(self) -> list[procfs.ProcessStat]:
         """Every process of any of its runs."""
-        instance = (self.directory / "s" / "instance").read_bytes().strip()
+        instance = (self.directory / "s" / "instance").read_bytes().split()[0]
         return [
             process
             for process in procfs.living()

@@ -221,7 +221,7 @@ def test_the_error_s_text_is_its_mistakes_line_by_line() -> None:
         ("[supervisor]\nstate_dir = ''", "state_dir: must not be empty"),
         ("[supervisor]\nstate_dir = '~/x'", "state_dir: ~ means nothing here"),
         ("[supervisor]\nstate_dir = 5", "state_dir: must be a string, not 5"),
-        ("[supervisor]\nretention = {}", "retention: there is no such key"),
+        ("[supervisor]\nwebhooks = {}", "webhooks: there is no such key"),
         ("[web]\nbase_path = 'x'", 'base_path: must be a path such as "/runwire", not "x"'),
         ("[web]\nbase_path = '/a//b'", 'base_path: must be a path such as "/runwire", not "/a//b"'),
         ("[web]\nbase_path = '/..'", 'base_path: must be a path such as "/runwire", not "/.."'),

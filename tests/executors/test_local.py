@@ -46,17 +46,12 @@ FORCE = StopRequest(StopCause.CANCEL, StopPolicy(), TESTER, force=True)
 
 @pytest.fixture
 async def executor() -> AsyncIterator[LocalExecutor]:
-    """Afterwards no child of ours is left, living or dead."""
+    """Afterwards no child of ours is left, living or dead, that was not there before."""
+    others = procfs.children()
     launcher = Launcher()
     yield LocalExecutor(launcher, instance=f"local-{os.getpid()}", drain_s=0.5)
     launcher.close()
-    assert children() == []
-
-
-def children() -> list[int]:
-    pids = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
-    found = (procfs.read_stat(pid) for pid in pids)
-    return [process.pid for process in found if process and process.parent == os.getpid()]
+    assert procfs.children() - others == set()
 
 
 def shell(line: str) -> RunSpec:

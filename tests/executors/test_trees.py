@@ -68,14 +68,14 @@ def tagged(tag: str) -> list[procfs.ProcessStat]:
 @pytest.fixture
 def tag(request: pytest.FixtureRequest) -> Iterator[str]:
     """Names the processes of a test; afterwards none is left."""
+    others = procfs.children()
     name = f"tag-{os.getpid()}-{request.node.name}"
     yield name
     while left := tagged(name):
         for process in left:
             procfs.send_signal(process, "KILL")
-    with suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
+    for pid in procfs.children() - others:
+        os.waitpid(pid, 0)
 
 
 @pytest.fixture

@@ -39,24 +39,17 @@ class Result(Struct, frozen=True):
 
 @pytest.fixture
 async def launcher() -> AsyncIterator[Launcher]:
-    """A launcher; afterwards no child of ours and no descriptor is left."""
-    before = open_descriptors()
+    """A launcher; afterwards no child of ours and no descriptor is left that was not there."""
+    before, others = open_descriptors(), procfs.children()
     launcher = Launcher()
     yield launcher
     launcher.close()
-    assert children() == []
+    assert procfs.children() - others == set()
     assert open_descriptors() == before
 
 
 def open_descriptors() -> set[str]:
     return {path.name for path in Path("/proc/self/fd").iterdir() if path.exists()}
-
-
-def children() -> list[int]:
-    """Pids of our children, ended or not."""
-    pids = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
-    found = (procfs.read_stat(pid) for pid in pids)
-    return [process.pid for process in found if process and process.parent == os.getpid()]
 
 
 def request(*argv: str, env: dict[str, str] | None = None, cwd: str | Path = "/") -> LaunchRequest:

@@ -25,10 +25,11 @@ if os.fork() == 0:
 
 @pytest.fixture
 def orphans() -> Iterator[Orphans]:
-    """Afterwards all children of this process are gone."""
-    made = Orphans(set)
+    """Afterwards no child is left that was not there before."""
+    others = procfs.children()
+    made = Orphans(lambda: others)
     yield made
-    for pid in procfs.children():
+    for pid in procfs.children() - others:
         os.kill(pid, 9)
         os.waitpid(pid, 0)
     made.close()
@@ -41,7 +42,7 @@ def orphan(env: Mapping[str, str]) -> ProcessStat:
         [sys.executable, "-ISc", MAKE_ORPHAN.replace("{env}", repr(dict(env)))], check=True
     )
     (pid,) = procfs.children() - before
-    while b"time.sleep" not in (procfs.read_file(pid, "cmdline") or b""):
+    while b"\0import time; time.sleep(600)\0" not in (procfs.read_file(pid, "cmdline") or b""):
         pass
     stat = procfs.read_stat(pid)
     assert stat is not None
@@ -93,6 +94,7 @@ def test_the_marks_of_another_server_s_run_are_no_reason_to_kill(orphans: Orphan
 
 
 def test_those_that_have_ended_are_reaped_and_nobody_else(orphans: Orphans) -> None:
+    others = procfs.children()
     with subprocess.Popen(["true"], stdout=subprocess.PIPE) as own:
         assert own.stdout is not None
         own.stdout.read()
@@ -103,4 +105,4 @@ def test_those_that_have_ended_are_reaped_and_nobody_else(orphans: Orphans) -> N
             os.waitid(os.P_PID, stray.pid, os.WEXITED | os.WNOWAIT)
             assert stray.pid in procfs.children()
             orphans.reap()
-            assert procfs.children() == {own.pid}
+            assert procfs.children() - others == {own.pid}
