@@ -61,7 +61,8 @@ async def open_app(
     """
     async with trio.open_nursery() as nursery:
         door = LateSocketIo(supervisor, settings, auth, shutdown, nursery)
-        yield _make_app(supervisor, settings, auth, shutdown, door)
+        streams = Streams(supervisor, settings, auth, shutdown, nursery)
+        yield _make_app(supervisor, settings, auth, streams, door)
         nursery.cancel_scope.cancel()
 
 
@@ -69,7 +70,7 @@ def _make_app(
     supervisor: Supervisor,
     settings: WebSettings,
     auth: Auth,
-    shutdown: trio.Event,
+    streams: Streams,
     socket_io: LateSocketIo,
 ) -> QuartTrio:
     app = QuartTrio("runwire", static_folder=None)
@@ -79,7 +80,6 @@ def _make_app(
     app.config["RESPONSE_TIMEOUT"] = None
     app.url_map.merge_slashes = False
     door = _Door(supervisor, settings, auth)
-    streams = Streams(supervisor, settings, auth, shutdown)
     app.add_websocket("/runs/<run_id>/stream", "stream", streams.one)
     app.add_websocket("/runs", "stream by query", streams.one)
     app.add_websocket("/events", "events", streams.all)

@@ -93,6 +93,10 @@ class LogCursor:
             return await trio.to_thread.run_sync(self._read, stop, limit)
         return self._read(stop, limit)
 
+    def read_now(self, stop: int, limit: int) -> list[Piece]:
+        """As `read`, without waiting: for what is near the end, and so still in memory."""
+        return self._read(stop, min(limit, _READ_BYTES, stop - self.at))
+
     def _read(self, stop: int, limit: int) -> list[Piece]:
         if self.stream is None:
             pieces = self._view.reader.read(self.at, limit)

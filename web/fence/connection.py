@@ -76,6 +76,9 @@ class Connection:
         self._closing = False
         self._ended = Pulse()
         self._protocol: Http1
+        self._nursery: trio.Nursery
+        self._rest = b""
+        """What is left of a frame that was sent without waiting."""
 
     async def serve(self) -> None:
         """Answer requests until either side has had enough. Closes the socket."""
@@ -83,6 +86,7 @@ class Connection:
         try:
             with self._all:
                 async with trio.open_nursery() as nursery:
+                    self._nursery = nursery
                     self._protocol = self._speak(nursery)
                     await self._read()
                     await self._protocol.handle(Closed())
@@ -206,14 +210,30 @@ class Connection:
         finally:
             self._send_lock.release()
 
+    def send_frame_now(self, frame: bytes) -> bool:
+        """Send a whole WebSocket frame if the kernel takes it now; whether it is on its way.
+
+        If the kernel takes a part, the rest goes before all else that is sent.
+        """
+        if self._send_lock.locked() or self._rest or not self._protocol.websocket_open:
+            return False
+        sent = self._send_at_once(frame)
+        if 0 < sent < len(frame):
+            self._rest = frame[sent:]
+            self._nursery.start_soon(self._send, b"")
+        return sent > 0
+
     async def _send(self, data: bytes) -> None:
         async with self._send_lock:
             await self._send_locked(data)
 
     async def _send_locked(self, data: bytes) -> None:
+        begun = bool(self._rest)
+        if begun:
+            data, self._rest = self._rest + data, b""
         sent = self._send_at_once(data)
         if sent < len(data):
-            await self._send_rest(data, sent)
+            await self._send_rest(data, sent, begun=begun)
 
     def _send_at_once(self, data: bytes) -> int:
         """How much the kernel takes without waiting."""
@@ -223,7 +243,7 @@ class Connection:
         except OSError:
             return 0  # Sending the rest finds out.
 
-    async def _send_rest(self, data: bytes, sent: int) -> None:
+    async def _send_rest(self, data: bytes, sent: int, *, begun: bool) -> None:
         left = memoryview(data)[sent:]
         try:
             while left:
@@ -233,7 +253,7 @@ class Connection:
             await trio.lowlevel.checkpoint()
         except trio.Cancelled:
             # Half of something was sent: nothing that follows could be understood.
-            if len(left) < len(data):
+            if begun or len(left) < len(data):
                 self.abort()
             raise
 

@@ -241,6 +241,11 @@ class EventLine:
             self._place = self._place.after(message.text)
             await self._session.say(packets.event(EVENT, message.text, str(self._place)))
 
+    def send_now(self, message: Message) -> bool:
+        """Never: what is said here takes its turn."""
+        del message
+        return False
+
     async def close(self, code: int, reason: str = "") -> None:
         """Have the client go away, unless it is to come back."""
         del reason

@@ -153,6 +153,13 @@ class Conversation:
         self._said_all = True
         await trio.sleep(END_WAIT_S)
 
+    def say_now(self, message: Message) -> bool:
+        """Say one message, if that can be done without waiting; whether it was."""
+        if self._over or self._sending or not self._line.send_now(message):
+            return False
+        self._sent_at = trio.current_time()
+        return True
+
     async def close(self, error: RunwireError | None = None) -> None:
         """Say why, if there is a reason, and close; cut the connection if nothing is taken."""
         if error is None:

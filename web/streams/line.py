@@ -33,6 +33,9 @@ class Line(Protocol):
     async def send(self, message: Message) -> None:
         """Say one message, as soon as the client takes it."""
 
+    def send_now(self, message: Message) -> bool:
+        """Say one message, if that can be done without waiting; whether it was."""
+
     async def close(self, code: int, reason: str = "") -> None:
         """End it politely; `code` is one of those in docs/protocol.md."""
 
@@ -55,11 +58,15 @@ class WebSocketLine:
         self.receive = websocket.receive
         self.close = websocket.close
         self.abort = connection.abort
-        self._send_frame = connection.send_frame
+        self._connection = connection
 
     async def send(self, message: Message) -> None:
         """See Line. Nothing is sent once the closing has begun."""
-        await self._send_frame(message.frame)
+        await self._connection.send_frame(message.frame)
+
+    def send_now(self, message: Message) -> bool:
+        """See Line."""
+        return self._connection.send_frame_now(message.frame)
 
 
 def choose_subprotocol(offered: Sequence[str]) -> str | None:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from supervisor.access.claims import Claims, Scope
 from supervisor.errors import BadValue, NoSuchRun
 from supervisor.frames import BINARY
+from supervisor.logview import LogView
 from supervisor.messages import Ack, ClientMessage, Hello, Seek
 from supervisor.model import Run, Stream
 from supervisor.service import Supervisor
@@ -57,8 +58,12 @@ async def stream_run(
     events = await supervisor.history(run)
     form = BinaryForm() if conversation.subprotocol == BINARY else JsonForm()
     what = (run.seq, type(form), wish.stream)
-    with supervisor.open_log(run) as view, batches.watching(what) as recent:
-        viewer = Viewer(view, events, wish, form, recent)
+
+    def open_view() -> LogView:
+        return supervisor.open_log(run)
+
+    with open_view() as view, batches.watching(what, open_view) as recent:
+        viewer = Viewer(view, events, wish, form, recent, conversation.say_now)
 
         def heard(message: ClientMessage) -> None:
             match message:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from supervisor import messages
 from supervisor.errors import RangeNotSatisfiable, ShuttingDown, Stalled
-from supervisor.log.logfile import Chunk
+from supervisor.log.logfile import Chunk, Piece
 from supervisor.logview import LogView
 from supervisor.model import Status, Stream
 from supervisor.pulse import Pulse
@@ -29,6 +29,8 @@ from web.streams.window import Window
 
 BATCH_BYTES = 128 * KIB
 """As JSON that is six times as much at most, and so below the 1 MiB that many clients take."""
+_AT_ONCE_BYTES = 1024 * KIB
+"""More than that is not told in one go: others wait for it."""
 STALL_S = 60.0
 """How long a viewer with a window may acknowledge nothing while bytes wait for it."""
 
@@ -56,10 +58,12 @@ class Viewer:
         wish: Wish,
         form: Form,
         recent: Recent | None = None,
+        say_now: Callable[[Message], bool] = lambda _message: False,
     ) -> None:
         """`events` are all of the run's so far; for a live run the list grows by itself.
 
         `recent` is shared by all viewers of the run in the same form and of the same streams.
+        `say_now` sends a message if that can be done without waiting, and tells whether it did.
         Raises RangeNotSatisfiable if the log does not reach as far as `wish.start`.
         """
         self._view = view
@@ -69,6 +73,8 @@ class Viewer:
         self._window = Window(wish.window)
         self._form = form
         self._recent = recent or Recent()
+        self._say_now = say_now
+        self._unsaid: Sequence[Message] = ()
         self._told = wish.seq
         self._status = Status.QUEUED
         self._next_event = 0
@@ -135,8 +141,9 @@ class Viewer:
             if self._leaving:
                 raise ShuttingDown("the server is going away")
             with trio.CancelScope() as self._waiting:
-                await self._view.changed.wait()
-            return []
+                await self._recent.wait(self, self._view)
+            unsaid, self._unsaid = self._unsaid, ()
+            return unsaid
         if self._window.room == 0:
             await self._wait_for_room()
             return []
@@ -149,20 +156,45 @@ class Viewer:
             stop = min(stop, self._events[self._next_event].entry.log_offset)
         room = self._window.room
         limit = BATCH_BYTES if room is None else min(room, BATCH_BYTES)
+        if self._view.reader.size - self._cursor.at <= _AT_ONCE_BYTES:
+            return self._counted(self._next_batch(stop, limit))
+        return self._counted(self._batch_of(await self._cursor.read(stop, limit)))
+
+    def catch_up(self, size: int) -> bool:
+        """See `Idle`: told at once, by whoever calls, while the viewer's own task waits."""
+        if self._leaving or self._sought is not None or self._next_event < len(self._events):
+            return False
+        if self._view.ended or size - self._cursor.at > _AT_ONCE_BYTES:
+            return False
+        while self._cursor.at < size:
+            room = self._window.room
+            limit = BATCH_BYTES if room is None else min(room, BATCH_BYTES)
+            if limit <= 0:
+                return False
+            told = self._counted(self._next_batch(size, limit))
+            for number, message in enumerate(told):
+                if not self._say_now(message):
+                    self._unsaid = told[number:]
+                    return False
+        return True
+
+    def _next_batch(self, stop: int, limit: int) -> Batch:
         place = self._cursor.at, self._form.carry
         batch = self._recent.find(place)
         if batch is not None and batch.next <= stop and batch.size <= limit:
             self._cursor.at = batch.next
             self._form.resume(batch.carry)
-        else:
-            batch = await self._make_batch(stop, limit)
-            self._recent.keep(place, batch)
+            return batch
+        batch = self._batch_of(self._cursor.read_now(stop, limit))
+        self._recent.keep(place, batch)
+        return batch
+
+    def _counted(self, batch: Batch) -> Sequence[Message]:
         for until, count in batch.sent:
             self._window.sent(until, count)
         return batch.messages
 
-    async def _make_batch(self, stop: int, limit: int) -> Batch:
-        pieces = await self._cursor.read(stop, limit)
+    def _batch_of(self, pieces: Sequence[Piece]) -> Batch:
         told = self._form.output(pieces)
         chunks = (piece for piece in pieces if isinstance(piece, Chunk))
         return Batch(

@@ -10,7 +10,9 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
+from supervisor.errors import ShuttingDown
 from supervisor.log.logfile import LogReader, Piece
+from supervisor.logview import LogView
 from supervisor.model import Stream
 from tests.web.scene import EVERYTHING, Said, Scene, parsed
 from web.streams.batches import Batch, Batches, Recent
@@ -21,13 +23,13 @@ from web.streams.viewer import Viewer, Wish
 OUT, ERR = Stream.STDOUT, Stream.STDERR
 
 
+@pytest.mark.parametrize("pumped", [False, True], ids=["each by itself", "pumped"])
 @pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
 async def test_what_many_watch_is_read_and_encoded_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, binary: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, binary: bool, pumped: bool
 ) -> None:
     """Each of ten viewers is told all of it, and one of them has read it."""
     scene = Scene(tmp_path)
-    batches = Batches()
     reads: list[int] = []
     real = LogReader.read
 
@@ -36,37 +38,93 @@ async def test_what_many_watch_is_read_and_encoded_once(
         return real(reader, offset, limit)
 
     monkeypatch.setattr(LogReader, "read", read)
-    said: list[list[Said]] = [[] for _ in range(10)]
-    frames: list[set[int]] = [set() for _ in range(10)]
+    told: list[list[Message]] = [[] for _ in range(10)]
 
-    async def watch(number: int) -> None:
+    async def watch(number: int, batches: Batches) -> None:
         form = BinaryForm() if binary else JsonForm()
-        with scene.view() as view, batches.watching("run") as recent:
-            viewer = Viewer(view, scene.live.events, EVERYTHING, form, recent)
+
+        def say_now(message: Message) -> bool:
+            # One of them never has room at once, one only now and then.
+            if number == 3 or (number == 4 and len(told[number]) % 3 == 0):
+                return False
+            told[number].append(message)
+            return True
+
+        with scene.view() as view, batches.watching("run", scene.view) as recent:
+            viewer = Viewer(view, scene.live.events, EVERYTHING, form, recent, say_now)
             async with aclosing(viewer.messages(scene.shown)) as messages:
                 async for message in messages:
-                    said[number] += parsed(message)
-                    frames[number].add(id(message))
+                    told[number].append(message)
 
-    async with trio.open_nursery() as nursery:
-        for number in range(10):
-            nursery.start_soon(watch, number)
-        scene.start()
-        await trio.testing.wait_all_tasks_blocked()
-        reads.clear()
-        for number in range(5):
-            scene.write(OUT, b"line %d \xe2\x82" % number)
-            scene.write(ERR, b"and \xac")
+    async with trio.open_nursery() as pumps:
+        batches = Batches(pumps if pumped else None)
+        async with trio.open_nursery() as nursery:
+            for number in range(10):
+                nursery.start_soon(watch, number, batches)
+            scene.start()
             await trio.testing.wait_all_tasks_blocked()
-            scene.write(OUT, b"\xac\n")
-            await trio.testing.wait_all_tasks_blocked()
-        assert len(reads) == 10
-        scene.end()
-    assert all(told == said[0] for told in said)
+            reads.clear()
+            for number in range(5):
+                scene.write(OUT, b"line %d \xe2\x82" % number)
+                scene.write(ERR, b"and \xac")
+                await trio.testing.wait_all_tasks_blocked()
+                scene.write(OUT, b"\xac\n")
+                await trio.testing.wait_all_tasks_blocked()
+            assert len(reads) == 10
+            scene.end()
+    said = [[part for message in messages for part in parsed(message)] for messages in told]
+    assert all(parts == said[0] for parts in said)
     text = "".join(str(part["data"]) for part in said[0] if part["type"] == "stdout")
     assert binary or text == "".join(f"line {number} €\n" for number in range(5))
-    assert len(frozenset.intersection(*map(frozenset, frames))) >= 10
-    assert batches == Batches() or not vars(batches)["_recent"]
+    assert len(frozenset.intersection(*(frozenset(map(id, them)) for them in told))) >= 10
+    assert not vars(batches)["_recent"]
+
+
+async def test_whoever_is_told_by_the_pump_can_still_seek_leave_and_be_told_of_events(
+    tmp_path: Path,
+) -> None:
+    scene = Scene(tmp_path)
+    said: list[Said] = []
+    pushed: list[Said] = []
+
+    def say_now(message: Message) -> bool:
+        pushed.extend(parsed(message))
+        said.extend(parsed(message))
+        return True
+
+    async with trio.open_nursery() as pumps:
+        with scene.view() as view, Batches(pumps).watching("run", scene.view) as recent:
+            viewer = Viewer(view, scene.live.events, EVERYTHING, JsonForm(), recent, say_now)
+
+            async def watch() -> None:
+                with pytest.raises(ShuttingDown):  # noqa: PT012 - raised in the middle of it
+                    async for message in viewer.messages(scene.shown):
+                        said.extend(parsed(message))
+
+            async with trio.open_nursery() as nursery:
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.start_soon(watch)
+                await trio.testing.wait_all_tasks_blocked()
+                scene.write(OUT, b"one")
+                await trio.testing.wait_all_tasks_blocked()
+                scene.start()
+                scene.write(OUT, b"two")
+                await trio.testing.wait_all_tasks_blocked()
+                viewer.seek(1)
+                await trio.testing.wait_all_tasks_blocked()
+                scene.write(OUT, b"three")
+                await trio.testing.wait_all_tasks_blocked()
+                viewer.leave()
+    assert [part.get("event", part.get("data", part["type"])) for part in said] == [
+        "one",
+        "dispatched",
+        "started",
+        "two",
+        "seek",
+        "netwo",
+        "three",
+    ]
+    assert [part["data"] for part in pushed] == ["one", "three"]
 
 
 @given(
@@ -127,17 +185,21 @@ def texts(said: list[Said]) -> dict[str, str]:
     }
 
 
+def no_view() -> LogView:
+    raise AssertionError
+
+
 def test_only_a_few_batches_are_kept_and_none_for_one_viewer() -> None:
     batches = Batches()
     batch = Batch((Message(b"{}"),), 1, ((1, 1),), None)
-    with batches.watching("run") as recent:
+    with batches.watching("run", no_view) as recent:
         recent.keep((0, None), batch)
         assert recent.find((0, None)) is None
-        with batches.watching("run") as same, batches.watching("other") as other:
+        with batches.watching("run", no_view) as same, batches.watching("other", no_view) as other:
             assert same is recent
             assert other is not recent
             for place in range(100):
                 recent.keep((place, None), batch)
             assert [place for place in range(100) if recent.find((place, None))] == [96, 97, 98, 99]
-    with batches.watching("run") as later:
+    with batches.watching("run", no_view) as later:
         assert later.find((99, None)) is None
