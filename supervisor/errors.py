@@ -21,6 +21,7 @@ RunwireError                     never raised directly
 │   └── Stalled                  nothing that was sent was taken or acknowledged
 ├── Unavailable                  it would work at another time
 │   ├── ShuttingDown             no new work is taken
+│   ├── TooManySearches          so many logs are searched that no other can be now
 │   └── StorageUnavailable       the journal or a log cannot be written (disk full, EIO, read-only)
 ├── ConfigError                  jobs.toml is wrong; carries every mistake found
 ├── StateDirError                the state directory is in use, newer than us, or not writable
@@ -172,6 +173,12 @@ class ShuttingDown(Unavailable):
     """The server is going down and takes no new work."""
 
     code = "shutting_down"
+
+
+class TooManySearches(Unavailable):
+    """So many searches of logs are under way that no other can begin."""
+
+    code = "too_many_searches"
 
 
 class StorageUnavailable(Unavailable):

@@ -24,6 +24,7 @@ from supervisor.jobs.checks import check_new_id
 from supervisor.jobs.resolve import override_stop, resolve_request
 from supervisor.journal import Journal
 from supervisor.log.logfile import remove_log
+from supervisor.logsearch import Searches
 from supervisor.logview import LogView
 from supervisor.model import (
     SYSTEM,
@@ -62,6 +63,8 @@ class Supervisor:
         """Use `open_supervisor`."""
         self.changed = engine.changed
         """Fires after every commit of any event."""
+        self.searches = Searches()
+        """The searches of logs that are under way."""
         self._engine = engine
         self._journal = journal
         self._executor = executor

@@ -24,6 +24,7 @@ STATUS: Mapping[type[errors.RunwireError], HTTPStatus] = MappingProxyType(
         errors.Conflict: HTTPStatus.CONFLICT,
         errors.Denied: HTTPStatus.FORBIDDEN,
         errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
+        errors.TooManySearches: HTTPStatus.TOO_MANY_REQUESTS,
         errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     }
 )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import enum
 import os
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -205,6 +206,31 @@ class LogReader:
                 start = max(span.start, oldest, span.end - count + len(found))
                 found = self._pread(start, span.end - start) + found
         return found
+
+    def read_back(self, stream: Stream, offset: int, limit: int) -> Iterator[Piece]:
+        """What `stream` wrote before `offset`, the nearest first, in chunks of up to `limit` bytes.
+
+        The last one is the gap that ends it, or the empty one before the oldest kept byte. Without
+        a gap, it gave up after a bounded number of chunks of other streams. Raises as `read`.
+        """
+        self._checked_size(offset)
+        end = offset
+        for span in self._index.spans_back(offset):
+            if span.stream == logindex.NOT_KEPT:
+                yield Gap(span.start, span.end, GapReason.NOT_KEPT)
+                return
+            while span.stream == stream and span.start < span.end and end > span.start:
+                end = min(end, span.end)
+                start = max(span.start, end - limit, min(self.oldest, end))
+                data = self._pread(start, end - start)
+                if start < self.oldest or not data:
+                    break
+                yield Chunk(start, data, stream, span.time_us)
+                end = start
+            end = min(end, span.start)
+            if end <= self.oldest:
+                yield Gap(end, self.oldest, GapReason.TRIMMED)
+                return
 
     def line_start_before(self, offset: int, within: int = 64 * KIB) -> int:
         """The start of the line that `offset` is in; `offset` itself if its line is too long.

@@ -29,6 +29,8 @@ from web.problems import HttpProblem
 T = TypeVar("T", bound=Struct)
 
 JSON = "application/json"
+LINES_TYPE = "application/x-ndjson"
+"""One JSON object a line."""
 _PLACE = re.compile(r" - at `\$\.?(?P<path>.*)`$")
 _UNKNOWN = re.compile(r"^Object contains unknown field `(?P<name>.*)`$", re.DOTALL)
 

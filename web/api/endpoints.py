@@ -6,6 +6,7 @@ from http import HTTPStatus as Http
 
 from supervisor import errors
 from supervisor.access.claims import Scope
+from supervisor.log.hits import Hit, SearchEnd, SearchGap
 from supervisor.wire import (
     CancelRequest,
     EventList,
@@ -24,6 +25,7 @@ from supervisor.wire import (
 from web.api import jobs as api_jobs
 from web.api import log as api_log
 from web.api import runs as api_runs
+from web.api import search as api_search
 from web.api import server as api_server
 from web.api import tokens as api_tokens
 from web.api.route import Route
@@ -125,6 +127,22 @@ ROUTES: tuple[Route, ...] = (
         query=api_log.LogQuery,
         answers={Http.OK: None, Http.PARTIAL_CONTENT: None, Http.NOT_MODIFIED: None},
         problems=(errors.BadValue, errors.NoSuchRun, errors.RangeNotSatisfiable, *_STORAGE),
+    ),
+    Route(
+        method="GET",
+        path="/runs/{id}/log/search",
+        handler=api_search.search,
+        scopes=_READ,
+        query=api_search.SearchQuery,
+        answers={Http.OK: None},
+        lines=(Hit, SearchGap, SearchEnd),
+        problems=(
+            errors.BadValue,
+            errors.NoSuchRun,
+            errors.RangeNotSatisfiable,
+            errors.TooManySearches,
+            *_STORAGE,
+        ),
     ),
     Route(
         method="GET",

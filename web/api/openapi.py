@@ -15,7 +15,7 @@ from quart import Response
 
 from supervisor import errors
 from supervisor.wire import Problem
-from web.api.call import JSON, Call
+from web.api.call import JSON, LINES_TYPE, Call
 from web.api.route import Route
 from web.problems import PROBLEM_TYPE, status_of_kind
 
@@ -78,6 +78,7 @@ def _types(routes: Sequence[Route]) -> list[type[Struct]]:
     for route in routes:
         if route.body is not None:
             wanted[route.body] = None
+        wanted.update((kind, None) for kind in route.lines)
         wanted.update((kind, None) for kind in route.answers.values() if kind is not None)
     return list(wanted)
 
@@ -136,6 +137,9 @@ def _responses(
         responses[str(int(status))] = {"description": HTTPStatus(status).phrase}
         if kind is not None:
             responses[str(int(status))]["content"] = {JSON: {"schema": schema_of[kind]}}
+    if route.lines:
+        line = {"oneOf": [schema_of[kind] for kind in route.lines]}
+        responses[str(int(HTTPStatus.OK))]["content"] = {LINES_TYPE: {"schema": line}}
     for status, codes in _problems(route).items():
         entry = responses.setdefault(str(int(status)), {"description": f"`{'`, `'.join(codes)}`"})
         entry.setdefault("content", {})[PROBLEM_TYPE] = {"schema": schema_of[Problem]}

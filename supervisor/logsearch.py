@@ -1,0 +1,67 @@
+"""Searches of logs beside everything else: in worker threads, a slice at a time, so many at once.
+
+Reading and finding let the event loop run; the Python between them does not. So a slice is short,
+and a thread that spent its time in Python rests for as long.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Iterator
+
+import trio
+
+from supervisor.errors import TooManySearches
+from supervisor.log.hits import Finding
+from supervisor.log.search import LogSearch
+
+AT_ONCE = 2
+MAX_OPEN = 16
+
+_SLICE_S = 0.02
+_SLICE_HITS = 16
+_BUSY_S = 0.002
+
+
+class Searches:
+    """All searches of this process: AT_ONCE of them work, up to MAX_OPEN take turns."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._turns = trio.CapacityLimiter(AT_ONCE)
+        self._open = 0
+
+    def check_room(self) -> None:
+        """Raise TooManySearches if no other search can begin now."""
+        if self._open >= MAX_OPEN:
+            raise TooManySearches(f"{self._open} searches are under way; try again in a moment")
+
+    async def run(self, search: LogSearch) -> AsyncGenerator[list[Finding], None]:
+        """What `search` finds, as it finds it; close this to stop it. Raises as the search does."""
+        self._open += 1
+        try:
+            items = search.findings()
+            done = False
+            while not done:
+                found, done = await trio.to_thread.run_sync(_slice, items, limiter=self._turns)
+                if found:
+                    yield found
+        finally:
+            self._open -= 1
+
+
+def _slice(items: Iterator[Finding | None]) -> tuple[list[Finding], bool]:
+    """Search on for a moment: what was found, and whether that was all."""
+    found: list[Finding] = []
+    end = time.monotonic() + _SLICE_S
+    busy_since = time.thread_time()
+    for item in items:
+        if item is not None:
+            found.append(item)
+        now = time.monotonic()
+        if now >= end or len(found) >= _SLICE_HITS:
+            return found, False
+        if time.thread_time() - busy_since > _BUSY_S:
+            time.sleep(0.001)
+            busy_since = time.thread_time()
+    return found, True
