@@ -29,16 +29,17 @@ class Searches:
     def __init__(self) -> None:
         """None yet."""
         self._turns = trio.CapacityLimiter(AT_ONCE)
-        self._open = 0
+        self.open = 0
+        """How many have begun and not ended."""
 
     def check_room(self) -> None:
         """Raise TooManySearches if no other search can begin now."""
-        if self._open >= MAX_OPEN:
-            raise TooManySearches(f"{self._open} searches are under way; try again in a moment")
+        if self.open >= MAX_OPEN:
+            raise TooManySearches(f"{self.open} searches are under way; try again in a moment")
 
     async def run(self, search: LogSearch) -> AsyncGenerator[list[Finding], None]:
         """What `search` finds, as it finds it; close this to stop it. Raises as the search does."""
-        self._open += 1
+        self.open += 1
         try:
             items = search.findings()
             done = False
@@ -47,7 +48,7 @@ class Searches:
                 if found:
                     yield found
         finally:
-            self._open -= 1
+            self.open -= 1
 
 
 def _slice(items: Iterator[Finding | None]) -> tuple[list[Finding], bool]:
