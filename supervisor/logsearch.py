@@ -1,7 +1,7 @@
 """Searches of logs beside everything else: in worker threads, a slice at a time, so many at once.
 
 Reading and finding let the event loop run; the Python between them does not. So a slice is short,
-and a thread that spent its time in Python rests for as long.
+and a thread that worked for a while rests, so that the event loop gets its turn.
 """
 
 from __future__ import annotations
@@ -62,7 +62,8 @@ def _slice(items: Iterator[Finding | None]) -> tuple[list[Finding], bool]:
         now = time.monotonic()
         if now >= end or len(found) >= _SLICE_HITS:
             return found, False
-        if time.thread_time() - busy_since > _BUSY_S:
-            time.sleep(0.001)
+        busy_s = time.thread_time() - busy_since
+        if busy_s > _BUSY_S:
+            time.sleep(busy_s / 2)
             busy_since = time.thread_time()
     return found, True

@@ -11,6 +11,7 @@ from supervisor.log import logindex
 from supervisor.log.logindex import Header, Record, Span
 
 BLOCK_RECORDS = 256
+RUN_RECORDS = 4096
 MAX_BLOCKS = 4
 MAX_BACK = 64 * BLOCK_RECORDS
 
@@ -52,6 +53,27 @@ class IndexFile:
         if end <= offset:  # only a damaged index says so
             end = size
         return logindex.spans(records, offset, end), end
+
+    def runs(self, offset: int, size: int, limit: int) -> tuple[list[Span], int]:
+        """As `spans`, but neighbours of one stream may be told as one, with the first one's time."""
+        number = self._find(offset)
+        raw = self._pread(logindex.position(number), RUN_RECORDS * logindex.RECORD_SIZE)
+        stream = logindex.sole_stream(raw)
+        if stream is None:
+            return self.spans(offset, size, limit)
+        end = size
+        if len(raw) == RUN_RECORDS * logindex.RECORD_SIZE:
+            end = min(size, logindex.parse_records(raw[-logindex.RECORD_SIZE :])[0].start)
+        first = logindex.parse_records(raw[: logindex.RECORD_SIZE])[0]
+        if first.start > offset or end <= offset:
+            return self.spans(offset, size, limit)
+        return [Span(offset, end, stream, first.time_us)], end
+
+    def time_us_at(self, offset: int) -> int:
+        """When the chunk at `offset` was written."""
+        first = self.header().first
+        number = logindex.last_at_or_before(offset, self._count(), first, self._record)
+        return self._record(number).time_us
 
     def spans_back(self, offset: int) -> Iterator[Span]:
         """What the bytes before `offset` are, the nearest first, over at most MAX_BACK records."""

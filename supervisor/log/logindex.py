@@ -10,6 +10,8 @@ No I/O here. docs/log-format.md tells the format to a stranger; the two rules be
 from __future__ import annotations
 
 import struct
+import sys
+from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -96,6 +98,28 @@ def parse_records(raw: bytes) -> list[Record]:
         Record(place & _LOW_56, place >> 56, time & _LOW_56)
         for place, time in _RECORD.iter_unpack(raw[:whole])
     ]
+
+
+def sole_stream(raw: bytes) -> int | None:
+    """The number of the one stream that all whole records in `raw` name, if they are sound.
+
+    None if not, and for bytes that were not kept. Far faster than looking at every record.
+    """
+    words = array("Q", raw[: len(raw) - len(raw) % RECORD_SIZE])
+    if not words:
+        return None
+    if sys.byteorder == "little":
+        words.byteswap()
+    places, times = words[::2].tolist(), words[1::2]
+    stream: int = places[0] >> 56
+    if (
+        stream not in _STREAMS
+        or stream == NOT_KEPT
+        or places[-1] >> 56 != stream
+        or places != sorted(places)
+    ):
+        return None
+    return stream if min(times) > 0 and max(times) <= _LOW_56 else None
 
 
 def position(number: int) -> int:

@@ -32,7 +32,7 @@ def open_line(reader: LogReader, stream: Stream, offset: int, limit: int) -> Ope
     """
     if offset == 0:
         return Opening(EMPTY, begun=True)
-    found: list[tuple[int, bytes, int]] = []
+    found: list[tuple[int, bytes]] = []
     length = 0
     begun = False
     for piece in reader.read_back(stream, offset, min(limit + 1, _BACK_BYTES)):
@@ -44,7 +44,7 @@ def open_line(reader: LogReader, stream: Stream, offset: int, limit: int) -> Ope
         if length > limit:
             return Opening(EMPTY, begun=False)
         if newline < len(piece.data):
-            found.append((piece.offset + newline, piece.data[newline:], piece.time_us))
+            found.append((piece.offset + newline, piece.data[newline:]))
         if newline:
             begun = True
             break

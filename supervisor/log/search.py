@@ -27,8 +27,8 @@ from supervisor.units import KIB, MIB
 Stopped = Literal["end", "limit", "time", "size"]
 
 _FIRST_READ = 16 * KIB
-_QUICK_S = 0.01
-_SLOW_S = 0.05
+_QUICK_S = 0.002
+_SLOW_S = 0.005
 
 
 class Bounds(Struct, frozen=True):
@@ -74,7 +74,7 @@ class LogSearch:
         self._at = wanted.start
         self._stop = 0
         self._read_size = min(_FIRST_READ, self._bounds.read)
-        self._finding_s = 0.0
+        self._work_s = 0.0
         self._open: dict[Stream, Opening] = {}
         self._hits = 0
         self._searched = 0
@@ -127,8 +127,9 @@ class LogSearch:
 
     def _next_part(self) -> Iterator[Finding]:
         """Read on and look at it; `_at` is how far that is done."""
-        self._finding_s = 0.0
-        pieces = self._reader.read(self._at, min(self._read_size, self._stop - self._at))
+        begun = time.monotonic()
+        pieces = self._reader.read_runs(self._at, min(self._read_size, self._stop - self._at))
+        self._work_s = time.monotonic() - begun
         for stream, run in itertools.groupby(pieces, key=_stream_of):
             parts = list(run)
             begin, self._at = parts[0].offset, parts[-1].next
@@ -140,9 +141,9 @@ class LogSearch:
                     yield from self._take(stream, stretch_of(_kept(parts)))
             if self._full:
                 return
-        if self._finding_s < _QUICK_S:
+        if self._work_s < _QUICK_S:
             self._read_size = min(2 * self._read_size, self._bounds.read)
-        elif self._finding_s > _SLOW_S:
+        elif self._work_s > _SLOW_S:
             self._read_size = max(KIB, self._read_size // 2)
 
     def _pass_gap(self, parts: list[Piece]) -> Iterator[Finding]:
@@ -209,7 +210,7 @@ class LogSearch:
         """The next match; not the empty one after the last newline, where no line is."""
         begun = time.monotonic()
         match = self._finder.find(data, start, end)
-        self._finding_s += time.monotonic() - begun
+        self._work_s += time.monotonic() - begun
         if match is not None and match[0] == end and data[end - 1] == ord("\n"):
             return None
         return match
@@ -219,5 +220,5 @@ def _stream_of(piece: Piece) -> Stream | None:
     return piece.stream if isinstance(piece, Chunk) else None
 
 
-def _kept(pieces: list[Piece]) -> list[tuple[int, bytes, int]]:
-    return [(at.offset, at.data, at.time_us) for at in pieces if isinstance(at, Chunk)]
+def _kept(pieces: list[Piece]) -> list[tuple[int, bytes]]:
+    return [(at.offset, at.data) for at in pieces if isinstance(at, Chunk)]

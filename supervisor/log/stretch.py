@@ -9,11 +9,10 @@ from msgspec import Struct
 
 
 class Place(Struct, frozen=True):
-    """From `index` of the data on, bytes lie from `offset` of the log on, written at `time_us`."""
+    """From `index` of the data on, bytes lie from `offset` of the log on."""
 
     index: int
     offset: int
-    time_us: int
 
 
 class Stretch(Struct, frozen=True):
@@ -22,14 +21,9 @@ class Stretch(Struct, frozen=True):
     data: bytes
     places: tuple[Place, ...]
 
-    def place_of(self, index: int) -> Place:
-        """The place of byte `index`; of the last byte for what lies beyond."""
-        at = bisect_right(self.places, index, key=_index) - 1
-        return self.places[max(0, at)]
-
     def offset_of(self, index: int) -> int:
-        """Where byte `index` lies in the log."""
-        place = self.place_of(index)
+        """Where byte `index` lies in the log; for what lies beyond, as if the last place went on."""
+        place = self.places[max(0, bisect_right(self.places, index, key=_index) - 1)]
         return place.offset + index - place.index
 
     def after(self, index: int) -> Stretch:
@@ -37,11 +31,8 @@ class Stretch(Struct, frozen=True):
         if index >= len(self.data):
             return EMPTY
         first = max(0, bisect_right(self.places, index, key=_index) - 1)
-        begin = Place(0, self.offset_of(index), self.places[first].time_us)
-        rest = (
-            Place(place.index - index, place.offset, place.time_us)
-            for place in self.places[first + 1 :]
-        )
+        begin = Place(0, self.offset_of(index))
+        rest = (Place(place.index - index, place.offset) for place in self.places[first + 1 :])
         return Stretch(self.data[index:], (begin, *rest))
 
     def until(self, index: int) -> Stretch:
@@ -61,19 +52,19 @@ def join(parts: Sequence[Stretch]) -> Stretch:
     places: list[Place] = []
     length = 0
     for part in filled:
-        places += (Place(at.index + length, at.offset, at.time_us) for at in part.places)
+        places += (Place(at.index + length, at.offset) for at in part.places)
         length += len(part.data)
     return Stretch(b"".join(part.data for part in filled), tuple(places))
 
 
-def stretch_of(pieces: Sequence[tuple[int, bytes, int]]) -> Stretch:
-    """Of pieces in order, each its offset, its bytes (at least one) and its time (µs)."""
+def stretch_of(pieces: Sequence[tuple[int, bytes]]) -> Stretch:
+    """Of pieces in order, each its offset and its bytes, at least one."""
     places: list[Place] = []
     length = 0
-    for offset, data, time_us in pieces:
-        places.append(Place(length, offset, time_us))
+    for offset, data in pieces:
+        places.append(Place(length, offset))
         length += len(data)
-    data = pieces[0][1] if len(pieces) == 1 else b"".join(data for _, data, _ in pieces)
+    data = pieces[0][1] if len(pieces) == 1 else b"".join(data for _, data in pieces)
     return Stretch(data, tuple(places))
 
 

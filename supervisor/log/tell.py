@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 from msgspec import Struct
 
 from supervisor.log.hits import Hit, StreamName
@@ -14,7 +12,6 @@ from supervisor.model import Stream
 
 _NAMES: dict[Stream, StreamName] = {Stream.STDOUT: "stdout", Stream.STDERR: "stderr"}
 _BEFORE_MATCH = 256
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Found(Struct, frozen=True, kw_only=True):
@@ -56,7 +53,7 @@ def tell(found: Found, reader: LogReader, *, context: int, most: int) -> Hit:
         line=offset,
         offset=part.offset_of(first),
         length=last - first,
-        time=_EPOCH + timedelta(microseconds=part.place_of(begin).time_us),
+        time=reader.time_at(offset),
         text=part.data[low:high].decode("utf-8", "replace"),
         at=(_characters(part.data, low, first), _characters(part.data, low, min(last, high))),
         cut=(low, high) != (begin, end),

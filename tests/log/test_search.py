@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import tempfile
 from pathlib import Path
-from typing import Literal
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Struct
@@ -18,9 +17,7 @@ from supervisor.log.logfile import LogReader, index_path, log_path
 from supervisor.log.logindex import NOT_KEPT, Header, Record
 from supervisor.log.pattern import Pattern
 from supervisor.log.search import Bounds, LogSearch, Wanted
-from supervisor.log.trimming import trim
 from supervisor.model import Stream
-from supervisor.units import KIB
 
 OUT, ERR = Stream.STDOUT, Stream.STDERR
 Parts = list[tuple[int, bytes]]
@@ -153,7 +150,7 @@ def logs(draw: st.DrawFn) -> Parts:
 PATTERNS = st.one_of(
     st.builds(Pattern, st.text("abÄ語", min_size=1, max_size=3), any_case=st.booleans()),
     st.builds(
-        Pattern,
+        functools.partial(Pattern, regex=True),
         st.sampled_from(
             [
                 "a+b",
@@ -170,7 +167,6 @@ PATTERNS = st.one_of(
                 "[äb]",
             ]
         ),
-        regex=st.just(True),
         any_case=st.booleans(),
     ),
 )
@@ -222,3 +218,58 @@ def test_from_an_offset_on_it_finds_the_lines_that_end_there_or_later(
     every = expected(parts, pattern, None)
     assert not early & {hit[1] for hit in found}
     assert [hit for hit in found if hit[1] in late] == [hit for hit in every if hit[1] in late]
+
+
+def test_a_hit_has_the_time_at_which_its_line_began(tmp_path: Path) -> None:
+    write(tmp_path, [(OUT, b"one\nneed"), (ERR, b"x\n"), (OUT, b"le\nnee"), (OUT, b"dle\n")])
+    first, second, _ = search(tmp_path, Pattern("needle"))
+    assert isinstance(first, Hit)
+    assert isinstance(second, Hit)
+    assert (first.time.second, first.line, first.offset) == (1, 4, 4)
+    assert (second.time.second, second.line, second.offset) == (3, 13, 13)
+
+
+def test_context_is_lines_of_the_same_stream(tmp_path: Path) -> None:
+    write(
+        tmp_path, [(OUT, b"a\nb\n"), (ERR, b"E\n"), (OUT, b"hit\nc\n"), (ERR, b"F\n"), (OUT, b"d")]
+    )
+    hit, _ = search(tmp_path, Pattern("hit"), Wanted(start=0, context=3))
+    assert isinstance(hit, Hit)
+    assert (hit.before, hit.after) == (("a", "b"), ("c", "d"))
+
+
+def test_of_a_long_line_the_part_around_the_match_is_told(tmp_path: Path) -> None:
+    write(tmp_path, [(OUT, "語".encode() * 3000 + b"needle" + "語".encode() * 3000 + b"\n")])
+    hit, _ = search(tmp_path, Pattern("needle"))
+    assert isinstance(hit, Hit)
+    assert hit.cut
+    assert hit.text[slice(*hit.at)] == "needle"
+    assert "\N{REPLACEMENT CHARACTER}" not in hit.text
+    assert len(hit.text.encode()) <= Bounds().text + 3
+    assert hit.offset == 9000
+
+
+def test_bytes_that_are_not_utf_8_are_told_as_replaced(tmp_path: Path) -> None:
+    write(tmp_path, [(OUT, b"\xff\xc3needle\xe8\xaa\n")])
+    hit, _ = search(tmp_path, Pattern("needle"))
+    assert isinstance(hit, Hit)
+    assert hit.text == "\ufffd\ufffdneedle\ufffd"
+    assert hit.at == (2, 8)
+
+
+def test_a_line_too_long_to_hold_is_searched_in_parts(tmp_path: Path) -> None:
+    write(tmp_path, [(OUT, b"x" * 100 + b"needle" + b"y" * 100 + b"\n")])
+    bounds = Bounds(read=16, line=32)
+    *found, end = search(tmp_path, Pattern(".+", regex=True), bounds=bounds)
+    hits = [hit for hit in found if isinstance(hit, Hit)]
+    assert "".join(hit.text for hit in hits) == "x" * 100 + "needle" + "y" * 100
+    assert all(len(hit.text) <= 32 + 16 and not hit.whole for hit in hits)
+    assert isinstance(end, SearchEnd)
+    assert end.complete
+
+
+def test_it_stops_when_it_has_read_enough(tmp_path: Path) -> None:
+    write(tmp_path, [(OUT, b"0123456\n" * 10)])
+    (end,) = search(tmp_path, Pattern("x"), bounds=Bounds(read=8, total=20))
+    assert isinstance(end, SearchEnd)
+    assert (end.stopped, end.next, end.complete) == ("size", 24, False)

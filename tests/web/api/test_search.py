@@ -35,8 +35,7 @@ def big_log(site: Site, run_id: str, mib: int) -> None:
     """Make the log of an ended run this much longer, with lines that no program has to write."""
     (log,) = site.socket.parent.rglob(f"{run_id}.log")
     with Path(log).open("ab") as file:
-        for _ in range(mib):
-            file.write(b"x" * 63 + b"\n" + (b"y" * 63 + b"\n") * (16 * 1024 - 1))
+        file.write((b"x" * 63 + b"\n" + (b"y" * 63 + b"\n") * (16 * 1024 - 1)) * mib)
 
 
 async def test_a_hit_tells_where_and_what_and_what_is_around_it(open_site: OpenSite) -> None:
