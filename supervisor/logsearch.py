@@ -20,7 +20,9 @@ MAX_OPEN = 16
 
 _SLICE_S = 0.02
 _SLICE_HITS = 16
-_BUSY_S = 0.002
+_HELD_S = 0.001
+_REST = 4.0
+"""Sleep for so many times as long as the interpreter was held."""
 
 
 class Searches:
@@ -42,28 +44,48 @@ class Searches:
         self.open += 1
         try:
             items = search.findings()
+            rest = Rest(search)
             done = False
             while not done:
-                found, done = await trio.to_thread.run_sync(_slice, items, limiter=self._turns)
+                found, done = await trio.to_thread.run_sync(
+                    _slice, items, rest, limiter=self._turns
+                )
                 if found:
                     yield found
         finally:
             self.open -= 1
 
 
-def _slice(items: Iterator[Finding | None]) -> tuple[list[Finding], bool]:
+class Rest:
+    """Keeps a thread from holding the interpreter most of the time, which the event loop needs."""
+
+    def __init__(self, search: LogSearch) -> None:
+        """For the thread that works on `search`, whichever that is for now."""
+        self._search = search
+        self._cpu_s = self._apart_s = 0.0
+
+    def begin(self) -> None:
+        """From now on this thread works."""
+        self._cpu_s, self._apart_s = time.thread_time(), self._search.apart_s
+
+    def take(self) -> None:
+        """Sleep, if the interpreter was held for long enough."""
+        apart_s = self._search.apart_s - self._apart_s
+        held_s = time.thread_time() - self._cpu_s - apart_s
+        if held_s > _HELD_S:
+            time.sleep(_REST * held_s)
+            self.begin()
+
+
+def _slice(items: Iterator[Finding | None], rest: Rest) -> tuple[list[Finding], bool]:
     """Search on for a moment: what was found, and whether that was all."""
     found: list[Finding] = []
     end = time.monotonic() + _SLICE_S
-    busy_since = time.thread_time()
+    rest.begin()
     for item in items:
         if item is not None:
             found.append(item)
-        now = time.monotonic()
-        if now >= end or len(found) >= _SLICE_HITS:
+        rest.take()
+        if time.monotonic() >= end or len(found) >= _SLICE_HITS:
             return found, False
-        busy_s = time.thread_time() - busy_since
-        if busy_s > _BUSY_S:
-            time.sleep(busy_s / 2)
-            busy_since = time.thread_time()
     return found, True
