@@ -21,7 +21,7 @@ MAX_OPEN = 16
 _SLICE_S = 0.02
 _SLICE_HITS = 16
 _HELD_S = 0.001
-_REST = 4.0
+_REST = 2.0
 """Sleep for so many times as long as the interpreter was held."""
 
 
