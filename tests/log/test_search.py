@@ -273,3 +273,18 @@ def test_it_stops_when_it_has_read_enough(tmp_path: Path) -> None:
     (end,) = search(tmp_path, Pattern("x"), bounds=Bounds(read=8, total=20))
     assert isinstance(end, SearchEnd)
     assert (end.stopped, end.next, end.complete) == ("size", 24, False)
+
+
+def test_a_log_of_many_chunks_is_searched_to_its_end_with_the_right_times(tmp_path: Path) -> None:
+    """More chunks than are looked up at once, of one stream and then of two."""
+    write(
+        tmp_path, [(OUT if n < 9000 else Stream(n % 2 + 1), b"%05d\n" % n) for n in range(10_000)]
+    )
+    *found, end = search(tmp_path, Pattern("99"), Wanted(start=0, limit=1000))
+    hits = [hit for hit in found if isinstance(hit, Hit)]
+    wanted = [n for n in range(10_000) if "99" in f"{n:05d}"]
+    assert [int(hit.text) for hit in hits] == wanted
+    assert [hit.line for hit in hits] == [6 * n for n in wanted]
+    assert [int(hit.time.timestamp()) for hit in hits] == [n + 1 for n in wanted]
+    assert isinstance(end, SearchEnd)
+    assert end.complete
