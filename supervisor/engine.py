@@ -33,8 +33,10 @@ from supervisor.model import (
     Dispatched,
     Entry,
     Event,
+    Failed,
     NotStarted,
     Outcome,
+    Reason,
     Requeued,
     Run,
     RunSpec,
@@ -224,6 +226,22 @@ class Engine:
     def _wait(self, live: LiveRun) -> None:
         self.live[live.run.id] = live
         bisect.insort(self._waiting, live.ticket, key=Ticket.order)
+        if live.run.spec.queue_timeout_s is not None:
+            self._nursery.start_soon(self._expire, live, live.run.spec.queue_timeout_s)
+
+    async def _expire(self, live: LiveRun, limit_s: float) -> None:
+        """End it if it waits too long; the time counts from when it was submitted."""
+        submitted = live.events[0].entry.at
+        left_s = clock.seconds_until(clock.after(submitted, limit_s))
+        with trio.move_on_after(max(0.0, left_s)):
+            while live.ticket in self._waiting:
+                await live.changed.wait()
+            return
+        if live.ticket in self._waiting:
+            self._waiting.remove(live.ticket)
+            outcome = NotStarted(message="it waited too long for its turn")
+            reason = Reason.QUEUE_TIMEOUT
+            self._end(live, Failed(reason=reason, message=outcome.message, outcome=outcome), SYSTEM)
 
     def _admit(self) -> None:
         if self._closing or not self._recovered:

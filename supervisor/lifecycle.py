@@ -207,17 +207,24 @@ _APPLY: Mapping[type, Callable[[Run, Entry, Any], Run]] = MappingProxyType(
 )
 
 
+_STOPPED: Mapping[StopCause, str] = MappingProxyType(
+    {
+        StopCause.TIMEOUT: "stopped at its time limit",
+        StopCause.NO_OUTPUT_TIMEOUT: "stopped because it wrote nothing for too long",
+        StopCause.OUTPUT_LIMIT: "stopped because its log was full",
+    }
+)
+"""A stop for any of these is a failure, with the reason of the same name."""
+
+
 def judge(outcome: Outcome) -> Event:  # noqa: PLR0911 - one line a case
     """The event that ends a run, from how its execution went."""
     match outcome:
         case Exited(stopped=StopCause.CANCEL | StopCause.SHUTDOWN):
             return Cancelled(message=_how(outcome), outcome=outcome)
-        case Exited(stopped=StopCause.TIMEOUT):
-            message = f"stopped at its time limit; {_how(outcome)}"
-            return Failed(reason=Reason.TIMEOUT, message=message, outcome=outcome)
-        case Exited(stopped=StopCause.OUTPUT_LIMIT):
-            message = f"stopped because its log was full; {_how(outcome)}"
-            return Failed(reason=Reason.OUTPUT_LIMIT, message=message, outcome=outcome)
+        case Exited(stopped=StopCause() as cause):
+            message = f"{_STOPPED[cause]}; {_how(outcome)}"
+            return Failed(reason=Reason(cause), message=message, outcome=outcome)
         case Exited(exit_code=0):
             return Succeeded(outcome=outcome)
         case Exited():

@@ -179,6 +179,8 @@ def _describe_stop(event: StopRequested) -> str:
             return f"cancel asked for by {request.by.name}: {how}"
         case StopCause.TIMEOUT:
             return f"time limit reached: {how}"
+        case StopCause.NO_OUTPUT_TIMEOUT:
+            return f"it wrote nothing for too long: {how}"
         case StopCause.OUTPUT_LIMIT:
             return f"its log is full: {how}"
         case StopCause.SHUTDOWN:

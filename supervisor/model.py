@@ -155,6 +155,8 @@ class Job(Struct, frozen=True, kw_only=True):
     params: dict[str, Param] = field(default_factory=dict)
     stop: StopPolicy = StopPolicy()
     timeout_s: float | None = None
+    queue_timeout_s: float | None = None
+    no_output_timeout_s: float | None = None
     concurrency: int | None = None
     priority: int = 0
     autostart: bool = False
@@ -177,6 +179,8 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     params: dict[str, ParamValue] = field(default_factory=dict)
     stop: StopPolicy = StopPolicy()
     timeout_s: float | None = None
+    queue_timeout_s: float | None = None
+    no_output_timeout_s: float | None = None
     concurrency: int | None = None
     priority: int = 0
     tags: tuple[str, ...] = ()
@@ -212,13 +216,14 @@ class StopCause(enum.StrEnum):
 
     CANCEL = "cancel"
     TIMEOUT = "timeout"
+    NO_OUTPUT_TIMEOUT = "no_output_timeout"
     OUTPUT_LIMIT = "output_limit"
     SHUTDOWN = "shutdown"
 
     @property
     def is_failure(self) -> bool:
         """Whether a run that was stopped for it has failed; else it was cancelled."""
-        return self in {StopCause.TIMEOUT, StopCause.OUTPUT_LIMIT}
+        return self not in {StopCause.CANCEL, StopCause.SHUTDOWN}
 
 
 class StopRequest(Struct, frozen=True):

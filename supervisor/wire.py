@@ -89,6 +89,8 @@ class RunSpecView(Struct, frozen=True, kw_only=True):
     params: dict[str, ParamValue]
     stop: StopPolicy
     timeout_s: float | None
+    queue_timeout_s: float | None
+    no_output_timeout_s: float | None
     concurrency: int | None
     log_limit: LogLimit | None
     executor: str
@@ -162,6 +164,8 @@ def show_run(run: Run, log: LogInfo) -> RunView:
             params=spec.params,
             stop=spec.stop,
             timeout_s=spec.timeout_s,
+            queue_timeout_s=spec.queue_timeout_s,
+            no_output_timeout_s=spec.no_output_timeout_s,
             concurrency=spec.concurrency,
             log_limit=spec.log_limit,
             executor=spec.executor,
@@ -208,6 +212,8 @@ class JobView(Struct, frozen=True, kw_only=True):
     params: dict[str, Param]
     stop: StopPolicy
     timeout_s: float | None
+    queue_timeout_s: float | None
+    no_output_timeout_s: float | None
     concurrency: int | None
     priority: int
     autostart: bool

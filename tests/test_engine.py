@@ -98,6 +98,28 @@ async def test_no_more_run_at_once_than_allowed(
             assert trio.current_time() - START == pytest.approx(10 * (number // 3 + 1), abs=0.5)
 
 
+async def test_a_run_that_waits_too_long_fails_without_starting(
+    tmp_path: Path, executor: FakeExecutor, autojump_clock: MockClock
+) -> None:
+    """One whose turn comes in time is not concerned any more."""
+    jobs = {
+        "patient": Job(
+            name="patient", command=(PROGRAM, "wait 20"), cwd="/", queue_timeout_s=30, priority=1
+        ),
+        "hasty": Job(name="hasty", command=(PROGRAM, "exit 0"), cwd="/", queue_timeout_s=15),
+    }
+    async with open_rig(tmp_path, executor, jobs=jobs, max_running=1, inline=True) as rig:
+        await submit(rig.supervisor, "wait 10")
+        patient, _ = await rig.supervisor.submit(SubmitRequest(job="patient"), TESTER)
+        hasty, _ = await rig.supervisor.submit(SubmitRequest(job="hasty"), TESTER)
+        run = await rig.supervisor.wait_ended(hasty.id)
+        assert (run.status, run.reason) == (Status.FAILED, Reason.QUEUE_TIMEOUT)
+        assert (run.started_at, run.dispatched_at, run.exit_code) == (None, None, None)
+        assert (await rig.supervisor.get(patient.id)).status is Status.RUNNING
+        assert (await rig.supervisor.wait_ended(patient.id)).status is Status.SUCCEEDED
+        assert rig.supervisor.counts() == (0, 0)
+
+
 async def test_a_job_bounds_its_own_runs_and_lets_others_pass(
     tmp_path: Path, executor: FakeExecutor, autojump_clock: MockClock
 ) -> None:

@@ -65,7 +65,9 @@ def run_facts(run: RunView) -> list[tuple[str, str]]:
         ("environment", _pairs(spec.env)),
         ("tags", ", ".join(run.tags)),
         ("priority", str(run.priority) if run.priority else ""),
-        ("timeout", "" if spec.timeout_s is None else show_duration(spec.timeout_s)),
+        ("timeout", _limit(spec.timeout_s)),
+        ("queue timeout", _limit(spec.queue_timeout_s)),
+        ("no output timeout", _limit(spec.no_output_timeout_s)),
         ("submitted", f"{moment(run.created_at)} by {run.created_by.kind} {run.created_by.name}"),
         ("attempt", f"{run.attempt}, of run {run.retry_of}" if run.retry_of else ""),
         ("started", "" if run.started_at is None else moment(run.started_at)),
@@ -155,7 +157,9 @@ def job_facts(job: JobView) -> list[tuple[str, str]]:
         ("parameters", "\n".join(_param(name, param) for name, param in job.params.items())),
         ("tags", ", ".join(job.tags)),
         ("stopped by", f"{job.stop.signal}, after {show_duration(job.stop.grace_s)} KILL"),
-        ("timeout", "" if job.timeout_s is None else show_duration(job.timeout_s)),
+        ("timeout", _limit(job.timeout_s)),
+        ("queue timeout", _limit(job.queue_timeout_s)),
+        ("no output timeout", _limit(job.no_output_timeout_s)),
         ("concurrency", "" if job.concurrency is None else str(job.concurrency)),
         ("priority", str(job.priority) if job.priority else ""),
         ("autostart", "yes" if job.autostart else ""),
@@ -202,3 +206,7 @@ def brief_duration(seconds: float) -> str:
     minutes, rest_s = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes}m" if hours else f"{minutes}m{rest_s}s"
+
+
+def _limit(seconds: float | None) -> str:
+    return "" if seconds is None else show_duration(seconds)

@@ -89,6 +89,8 @@ def _read_job(table: Table, name: str, base: str) -> Job:
         params=params,
         stop=_read_stop(table.table("stop")),
         timeout_s=table.parsed("timeout", check_timeout, None),
+        queue_timeout_s=table.parsed("queue_timeout", check_timeout, None),
+        no_output_timeout_s=table.parsed("no_output_timeout", check_timeout, None),
         concurrency=table.whole("concurrency", None, least=1),
         priority=table.whole("priority", 0, least=PRIORITIES[0], most=PRIORITIES[-1]),
         autostart=table.flag("autostart", default=False),

@@ -148,6 +148,7 @@ class _Watch:
         self._console = console
         self._output = output
         self._policy = spec.stop
+        self._silence_s = spec.no_output_timeout_s
         limit = spec.log_limit
         self._fails_when_full = limit is not None and limit.on_full is OnFull.FAIL
         self._stopped: StopCause | None = None
@@ -161,6 +162,8 @@ class _Watch:
             nursery.start_soon(self._stop_when_asked)
             if time_limit:
                 nursery.start_soon(self._ask_stop_in_time, time_limit)
+            if self._silence_s is not None:
+                nursery.start_soon(self._ask_stop_when_silent, self._silence_s)
             if self._fails_when_full:
                 nursery.start_soon(self._ask_stop_when_full)
             await self._child.wait_exited()
@@ -190,6 +193,20 @@ class _Watch:
             for deadline in time_limit:
                 await trio.sleep(max(0.0, clock.seconds_until(deadline.at)))
                 self._console.ask_stop(StopRequest(StopCause.TIMEOUT, self._policy, by=SYSTEM))
+
+    async def _ask_stop_when_silent(self, limit_s: float) -> None:
+        """Ask when nothing was written for `limit_s`; a log that cannot be written is no silence."""
+        log = self._console.log
+        with self._timer:
+            while True:
+                size = log.size
+                with trio.move_on_after(limit_s) as patience:
+                    while log.size == size:
+                        await log.grew.wait()
+                if patience.cancelled_caught and log.trouble is None:
+                    break
+            cause = StopCause.NO_OUTPUT_TIMEOUT
+            self._console.ask_stop(StopRequest(cause, self._policy, by=SYSTEM))
 
     async def _ask_stop_when_full(self) -> None:
         while not self._console.log.overflowed:

@@ -65,6 +65,8 @@ def resolve(job: Job, request: SubmitRequest) -> RunSpec:
         params=values,
         stop=job.stop,
         timeout_s=job.timeout_s,
+        queue_timeout_s=job.queue_timeout_s,
+        no_output_timeout_s=job.no_output_timeout_s,
         concurrency=job.concurrency,
         priority=job.priority,
         tags=job.tags,

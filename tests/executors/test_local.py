@@ -134,6 +134,28 @@ async def test_a_run_whose_full_log_is_a_failure_is_stopped(
     assert ended.reason is Reason.OUTPUT_LIMIT
 
 
+async def test_a_run_that_falls_silent_is_stopped(executor: LocalExecutor, tmp_path: Path) -> None:
+    """Counted from its last byte, not from its start."""
+    line = "for n in 1 2 3 4 5 6; do sleep 0.1; echo $n; done; sleep 60"
+    spec = msgspec.structs.replace(shell(line), no_output_timeout_s=1.5)
+    outcome, rig = await carry_out(executor, tmp_path, spec)
+    assert isinstance(outcome, Exited)
+    assert (outcome.signal, outcome.stopped) == ("TERM", StopCause.NO_OUTPUT_TIMEOUT)
+    assert rig.output() == b"1\n2\n3\n4\n5\n6\n"
+    ended = lifecycle.judge(outcome)
+    assert isinstance(ended, Failed)
+    assert ended.reason is Reason.NO_OUTPUT_TIMEOUT
+
+
+async def test_a_run_that_ends_in_time_is_not_waited_for(
+    executor: LocalExecutor, tmp_path: Path
+) -> None:
+    spec = msgspec.structs.replace(shell("exit 3"), no_output_timeout_s=3600)
+    outcome, _rig = await carry_out(executor, tmp_path, spec)
+    assert isinstance(outcome, Exited)
+    assert (outcome.exit_code, outcome.stopped) == (3, None)
+
+
 async def test_closed_outputs_are_not_the_end(executor: LocalExecutor, tmp_path: Path) -> None:
     """A program may close both and live on; its exit is what counts."""
     spec = shell(f"exec >&- 2>&-; until [ -e {tmp_path}/go ]; do sleep 0.01; done; exit 8")

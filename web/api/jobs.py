@@ -37,6 +37,8 @@ def _view(call: Call, job: Job, last: Run | None) -> JobView:
         params=job.params,
         stop=job.stop,
         timeout_s=job.timeout_s,
+        queue_timeout_s=job.queue_timeout_s,
+        no_output_timeout_s=job.no_output_timeout_s,
         concurrency=job.concurrency,
         priority=job.priority,
         autostart=job.autostart,
