@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import functools
 from datetime import UTC, datetime
 
 import msgspec
@@ -189,8 +190,13 @@ def _describe_stop(event: StopRequested) -> str:
 
 def time_text(time_us: int) -> str:
     """Microseconds since 1970 as RFC 3339 in UTC."""
-    whole = datetime.fromtimestamp(time_us // 1_000_000, UTC)
-    return f"{whole:%Y-%m-%dT%H:%M:%S}.{time_us % 1_000_000:06d}Z"
+    return f"{_second_text(time_us // 1_000_000)}.{time_us % 1_000_000:06d}Z"
+
+
+@functools.lru_cache(maxsize=64)
+def _second_text(second: int) -> str:
+    """Kept, since it takes as long as all else of a short message."""
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 # --- from the client ---------------------------------------------------------------------------
