@@ -11,6 +11,7 @@ without waking any of them. Whoever cannot be told everything at once goes on by
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ from msgspec import Struct
 from supervisor.errors import RunwireError
 from supervisor.logview import LogView
 from web.streams.message import Message
+
+_log = logging.getLogger("runwire.web")
 
 _KEPT = 4
 """Whoever is more than that behind reads by itself."""
@@ -86,6 +89,8 @@ class Recent:
                 while True:
                     self._tell_idle(view)
                     await view.changed.wait()
+        except Exception:  # noqa: BLE001 - a bug here is no reason to end the server
+            _log.exception("those who watch are told each by itself from now on")
         finally:
             self._pumped = False
             for wake in self._idle.values():

@@ -171,11 +171,11 @@ class Viewer:
             limit = BATCH_BYTES if room is None else min(room, BATCH_BYTES)
             if limit <= 0:
                 return False
-            told = self._counted(self._next_batch(size, limit))
-            for number, message in enumerate(told):
-                if not self._say_now(message):
-                    self._unsaid = told[number:]
+            self._unsaid = self._counted(self._next_batch(size, limit))
+            while self._unsaid:
+                if not self._say_now(self._unsaid[0]):
                     return False
+                self._unsaid = self._unsaid[1:]
         return True
 
     def _next_batch(self, stop: int, limit: int) -> Batch:

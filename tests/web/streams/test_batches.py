@@ -127,6 +127,37 @@ async def test_whoever_is_told_by_the_pump_can_still_seek_leave_and_be_told_of_e
     assert [part["data"] for part in pushed] == ["one", "three"]
 
 
+async def test_a_bug_in_the_pump_costs_nobody_anything(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and every viewer goes on by itself."""
+    scene = Scene(tmp_path)
+    said: list[Said] = []
+
+    def say_now(_message: Message) -> bool:
+        raise ZeroDivisionError
+
+    async with trio.open_nursery() as pumps:
+        with scene.view() as view, Batches(pumps).watching("run", scene.view) as recent:
+            viewer = Viewer(view, scene.live.events, EVERYTHING, JsonForm(), recent, say_now)
+
+            async def watch() -> None:
+                async for message in viewer.messages(scene.shown):
+                    said.extend(parsed(message))
+
+            await trio.testing.wait_all_tasks_blocked()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(watch)
+                scene.start()
+                for text in (b"one", b"two", b"three"):
+                    await trio.testing.wait_all_tasks_blocked()
+                    scene.write(OUT, text)
+                await trio.testing.wait_all_tasks_blocked()
+                scene.end()
+    assert "ZeroDivisionError" in caplog.text
+    assert [part["data"] for part in said if part["type"] == "stdout"] == ["one", "two", "three"]
+
+
 @given(
     writes=st.lists(
         st.tuples(st.sampled_from([OUT, ERR]), st.binary(min_size=1, max_size=6)), max_size=12
