@@ -11,6 +11,7 @@ import errno
 import logging
 import os
 import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -114,7 +115,29 @@ def open_cgroups(instance: str) -> Cgroups | str:
     if not (groups.path / _KILL).exists():
         groups.tidy()
         return f"this kernel has no {_KILL} (Linux 5.14)"
+    try:
+        _try_out(groups)
+    except OSError as exc:
+        groups.tidy()
+        return f"no process can be put into a group of {groups.path}: {exc.strerror}"
     return groups
+
+
+def _try_out(groups: Cgroups) -> None:
+    """Put a process into a group and kill it there: a directory of one's own is not yet the right.
+
+    Raises OSError.
+    """
+    group = RunCgroup(groups.path / "try-out")  # as no run's is called
+    group.path.mkdir(exist_ok=True)
+    with subprocess.Popen(["/bin/sh", "-c", "read _"], stdin=subprocess.PIPE) as process:
+        try:
+            (group.path / _MEMBERS).write_text(str(process.pid), "ascii")
+            group.kill()
+        finally:
+            process.kill()
+            process.wait()
+            group.remove()
 
 
 def _groups(path: Path) -> Iterator[Path]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -69,3 +71,22 @@ def test_the_group_is_opened_as_a_directory(cgroups: Cgroups) -> None:
         assert not os.get_inheritable(directory)
     finally:
         os.close(directory)
+
+
+def test_a_group_that_no_process_can_be_put_into_is_none(
+    cgroups: Cgroups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a directory was handed over, and moving processes was not."""
+    real = Path.write_text
+
+    def write_text(path: Path, text: str, encoding: str | None = None) -> int:
+        if path.name == "cgroup.procs":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(path, text, encoding)
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    why = open_cgroups(f"cgroup-test-{os.getpid()}-closed")
+    assert isinstance(why, str)
+    assert "no process can be put into a group of" in why
+    assert "Permission denied" in why
+    assert not list(cgroups.path.parent.glob("*-closed"))
