@@ -1,11 +1,12 @@
 """The commands of `./dev`: one function each, its docstring is its help."""
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tools import suites
+from tools import debian, suites
 from tools.base import Refusal, become, call
 from tools.browser import need_browser
 from tools.environment import BIN, DEVELOPMENT, PROJECT, PYTHON, RUNTIME, setup
@@ -30,7 +31,7 @@ def test_command(arguments: list[str]) -> int:
     parser.add_argument("--all", action="store_true")
     options, pytest_arguments = parser.parse_known_args(arguments)
     setup(development=True)
-    need_browser(PYTHON)
+    _need_for_tests()
     if options.all:
         suites.prepare_all()
     become(pytest_command(*pytest_arguments, everything=options.all))
@@ -40,7 +41,7 @@ def check_command(arguments: list[str]) -> int:
     """Run every check there is: style, types, imports, documents, vendored files, all tests."""
     _refuse(arguments)
     setup(development=True)
-    need_browser(PYTHON)
+    _need_for_tests()
     suites.prepare_all()
     failed = []
     for name, command in CHECKS.items():
@@ -79,6 +80,13 @@ def _lock(lock: Path, *sources: str) -> None:
     output = ["--no-header", "--quiet", "--output-file", lock.name]
     if call([BIN / "uv", "pip", "compile", *options, *output, *sources]) != 0:
         raise Refusal(f"{lock.name} could not be made; what uv said is above.")
+
+
+def _need_for_tests() -> None:
+    """What the tests need besides Python: a browser, and curl for the examples of the documents."""
+    need_browser(PYTHON)
+    if shutil.which("curl") is None:
+        debian.need("curl")
 
 
 def _refuse(arguments: list[str]) -> None:

@@ -84,16 +84,25 @@ def main(args: Sequence[str] | None = None) -> None:
         code = _run(args)
         sys.stdout.flush()
     except (BrokenPipeError, _ReaderGone):
-        # The reader has gone, as `head` does. What is buffered must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        # The reader has gone, as `head` does.
+        _drop_output()
         code = ExitCode.BROKEN_PIPE
     except OSError as exc:
         say(f"{exc.filename}: {exc.strerror}" if exc.filename else str(exc.strerror))
+        _drop_output()
         code = ExitCode.OUTPUT
     except Exception:  # noqa: BLE001 - a bug: all of it is wanted, and a code that says so
         traceback.print_exc()
         code = ExitCode.INTERNAL
     sys.exit(code)
+
+
+def _drop_output() -> None:
+    """See that what is buffered does not complain at exit, which would also change the code."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _run(args: Sequence[str] | None) -> int:

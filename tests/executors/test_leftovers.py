@@ -129,7 +129,10 @@ CLEARED = f"env -i {SLEEP}"
 async def test_whatever_bears_the_marks_is_killed(script: str) -> None:
     """In whatever session it is, and whether or not the first process is still there."""
     with orphan(script) as first:
-        there = {process.pid for process in ours()}  # whoever is not in the middle of an execve(2)
+        # Whoever is in the middle of an execve(2) has no environment.
+        with trio.fail_after(20):
+            await wait_until(lambda: bool(ours()))
+        there = {process.pid for process in ours()}
         assert there
         (found,) = await sweep(running(first))
         assert set(found.killed) >= there
