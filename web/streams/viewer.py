@@ -171,7 +171,10 @@ class Viewer:
             limit = BATCH_BYTES if room is None else min(room, BATCH_BYTES)
             if limit <= 0:
                 return False
+            before = self._cursor.at
             self._unsaid = self._counted(self._next_batch(size, limit))
+            if self._cursor.at == before:
+                return False  # Nothing could be read: not a thing to try for ever in here.
             while self._unsaid:
                 if not self._say_now(self._unsaid[0]):
                     return False
