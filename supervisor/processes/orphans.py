@@ -69,14 +69,6 @@ class Orphans:
         known = self._live[ref.pid]
         return [it for it in self._orphans() if not it.zombie and self._is_of(it, known)]
 
-    def nobodys(self) -> list[ProcessStat]:
-        """The living orphans that no run can be told to have left. Raises OSError as above."""
-        return [
-            it
-            for it in self._orphans()
-            if not it.zombie and not any(self._is_of(it, known) for known in self._candidates(it))
-        ]
-
     def reap(self) -> None:
         """Let go of the orphans that have ended."""
         with suppress(OSError):

@@ -35,18 +35,13 @@ _RETRY_S = 0.05
 class Leader:
     """The first process of a run: who it is, and the pidfd by which its group is reached."""
 
-    def __init__(
-        self,
-        ref: ProcessRef,
-        pidfd: int,
-        *,
-        cgroup: RunCgroup | None = None,
-        orphans: Orphans | None = None,
-    ) -> None:
-        """`pidfd` stays the caller's to close. `orphans` has to be watching this process."""
+    def __init__(self, ref: ProcessRef, pidfd: int) -> None:
+        """`pidfd` stays the caller's to close."""
         self.ref = ref
-        self.cgroup = cgroup
-        self.orphans = orphans
+        self.cgroup: RunCgroup | None = None
+        """The control group that it was made in."""
+        self.orphans: Orphans | None = None
+        """Where what it leaves behind is found; has to be watching it."""
         self._pidfd = pidfd
 
     @property

@@ -40,18 +40,20 @@ SIZE = 28
 INSTANCE = f"trees-{os.getpid()}"
 CANCEL = StopRequest(StopCause.CANCEL, StopPolicy(grace_s=0.2), TESTER)
 FORCE = StopRequest(StopCause.CANCEL, StopPolicy(), TESTER, force=True)
-CGROUPS = isinstance(open_cgroups("probe"), Cgroups)
-needs_cgroups = pytest.mark.skipif(not CGROUPS, reason="no control group can be made here")
-CGROUP = pytest.param(Tracking.CGROUP, marks=needs_cgroups)
 
 
-def tidy_probe() -> None:
+def why_no_cgroups() -> str:
+    """Empty if there can be control groups here."""
     found = open_cgroups("probe")
-    if isinstance(found, Cgroups):
-        found.tidy()
+    if isinstance(found, str):
+        return found
+    found.tidy()
+    return ""
 
 
-tidy_probe()
+WHY_NOT = why_no_cgroups()
+needs_cgroups = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+CGROUP = pytest.param(Tracking.CGROUP, marks=needs_cgroups)
 
 
 def tagged(tag: str) -> list[procfs.ProcessStat]:
