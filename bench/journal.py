@@ -26,13 +26,13 @@ from supervisor.model import (
     Exited,
     ProcessRef,
     RunQuery,
-    RunSpec,
     Started,
     Status,
     Submitted,
     Succeeded,
     Usage,
 )
+from supervisor.spec import RunSpec
 
 LIFE: tuple[Event, ...] = (
     Dispatched("local"),

@@ -39,7 +39,6 @@ from supervisor.model import (
     Reason,
     Requeued,
     Run,
-    RunSpec,
     Status,
     StopCause,
     StopRequest,
@@ -48,6 +47,7 @@ from supervisor.model import (
 )
 from supervisor.pulse import Pulse
 from supervisor.queue import Limits, Ticket, admit
+from supervisor.spec import RunSpec
 from supervisor.statedir import StateDir
 from supervisor.wire import EventView
 

@@ -1,4 +1,4 @@
-"""The nouns: what a job, a run, an event and an outcome are. Frozen values, no behaviour, no I/O.
+"""The nouns of runs: what a run, an event and an outcome are. Frozen values, no behaviour, no I/O.
 
 A *job* is a named definition; a *run* is one execution of a job or of an ad-hoc command.
 A run's `RunSpec` is resolved once, at submit, so that later edits of jobs.toml never change it.
@@ -10,9 +10,10 @@ from __future__ import annotations
 import enum
 from datetime import datetime
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from supervisor.reach import EVERYTHING, Reach
+from supervisor.spec import RunSpec, StopPolicy
 
 
 class Status(enum.StrEnum):
@@ -82,110 +83,6 @@ class Actor(Struct, frozen=True):
 
 
 SYSTEM = Actor("system", "runwire")
-
-
-class StopPolicy(Struct, frozen=True):
-    """How a run is stopped: `signal` to its whole tree, then SIGKILL after `grace_s` seconds."""
-
-    signal: str = "TERM"
-    grace_s: float = 10.0
-
-
-class OnFull(enum.StrEnum):
-    """What happens when a run's log is full. The run is never made to wait for it."""
-
-    TRUNCATE_HEAD = "truncate-head"
-    STOP_CAPTURE = "stop-capture"
-    FAIL = "fail"
-
-
-class LogLimit(Struct, frozen=True):
-    """How much of a run's output is kept: `max_bytes`, more or less."""
-
-    max_bytes: int
-    on_full: OnFull = OnFull.TRUNCATE_HEAD
-
-
-class Retention(Struct, frozen=True):
-    """What is kept of runs that have ended: not longer than `age_s` after their end, not more than
-    `runs`, and logs of not more than `bytes` on disk. None is no limit."""
-
-    age_s: float | None = None
-    runs: int | None = None
-    bytes: int | None = None
-
-
-class ParamKind(enum.StrEnum):
-    """The type of a job's parameter."""
-
-    STRING = "string"
-    INT = "int"
-    FLOAT = "float"
-    BOOL = "bool"
-    CHOICE = "choice"
-
-
-ParamValue = bool | int | float | str
-
-
-class Param(Struct, frozen=True, kw_only=True):
-    """One parameter of a job. `min` and `max` bound numbers, `pattern` strings, `choices` choices.
-
-    A parameter without a default must be given at submit.
-    """
-
-    type: ParamKind
-    description: str = ""
-    default: ParamValue | None = None
-    min: float | None = None
-    max: float | None = None
-    pattern: str | None = None
-    choices: tuple[str, ...] = ()
-
-
-class Job(Struct, frozen=True, kw_only=True):
-    """A named definition from jobs.toml. Exactly one of `command` and `shell` is set."""
-
-    name: str
-    description: str = ""
-    command: tuple[str, ...] | None = None
-    shell: str | None = None
-    cwd: str
-    env: dict[str, str] = field(default_factory=dict)
-    params: dict[str, Param] = field(default_factory=dict)
-    stop: StopPolicy = StopPolicy()
-    timeout_s: float | None = None
-    queue_timeout_s: float | None = None
-    no_output_timeout_s: float | None = None
-    concurrency: int | None = None
-    priority: int = 0
-    autostart: bool = False
-    tags: tuple[str, ...] = ()
-    log_limit: LogLimit | None = None
-
-
-class RunSpec(Struct, frozen=True, kw_only=True):
-    """What one run executes, fully resolved: no placeholder left, nothing looked up later.
-
-    `argv` is what is executed, a shell line being `/bin/sh -c LINE`. `env` is what is laid over
-    the server's own environment. `job` is None for an ad-hoc command.
-    """
-
-    argv: tuple[str, ...]
-    cwd: str
-    job: str | None = None
-    shell: str | None = None
-    env: dict[str, str] = field(default_factory=dict)
-    params: dict[str, ParamValue] = field(default_factory=dict)
-    stop: StopPolicy = StopPolicy()
-    timeout_s: float | None = None
-    queue_timeout_s: float | None = None
-    no_output_timeout_s: float | None = None
-    concurrency: int | None = None
-    priority: int = 0
-    tags: tuple[str, ...] = ()
-    log_limit: LogLimit | None = None
-    executor: str = "local"
 
 
 class ProcessRef(Struct, frozen=True):

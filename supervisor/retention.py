@@ -18,8 +18,9 @@ from msgspec import Struct
 from supervisor import clock
 from supervisor.errors import NoSuchRun, RunNotEnded, StorageUnavailable
 from supervisor.log.trimming import trim
-from supervisor.model import SYSTEM, Retention
+from supervisor.model import SYSTEM
 from supervisor.service import Supervisor
+from supervisor.spec import Retention
 
 _EVERY_S = 60.0
 _BATCH = 200

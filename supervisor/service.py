@@ -29,8 +29,6 @@ from supervisor.logview import LogView
 from supervisor.model import (
     SYSTEM,
     Actor,
-    Job,
-    LogLimit,
     Run,
     RunPage,
     RunQuery,
@@ -41,6 +39,7 @@ from supervisor.model import (
 )
 from supervisor.queue import Limits
 from supervisor.signals import parse_signal
+from supervisor.spec import Job, LogLimit
 from supervisor.statedir import StateDir
 from supervisor.wire import (
     CancelRequest,

@@ -13,18 +13,15 @@ from msgspec import UNSET, Struct, UnsetType, field
 from supervisor.model import (
     Actor,
     Entry,
-    LogLimit,
-    Param,
-    ParamValue,
     ProcessRef,
     Reason,
     Run,
     Status,
-    StopPolicy,
     StopReceipt,
     Tracking,
     Usage,
 )
+from supervisor.spec import LogLimit, Param, ParamValue, StopPolicy
 
 RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 

@@ -20,21 +20,19 @@ from supervisor.model import (
     Dispatched,
     Entry,
     Event,
-    Job,
     Outcome,
     ProcessRef,
     Reason,
     Requeued,
     Run,
-    RunSpec,
     Started,
     Status,
     StopCause,
-    StopPolicy,
     StopRequest,
     StopRequested,
     Submitted,
 )
+from supervisor.spec import Job, RunSpec, StopPolicy
 from supervisor.statedir import open_state_dir
 from supervisor.testing import (
     PROGRAM,

@@ -35,12 +35,10 @@ from supervisor.model import (
     Reason,
     Requeued,
     Run,
-    RunSpec,
     Signalled,
     Started,
     Status,
     StopCause,
-    StopPolicy,
     StopRequest,
     StopRequested,
     StopStep,
@@ -48,6 +46,7 @@ from supervisor.model import (
     Succeeded,
     Usage,
 )
+from supervisor.spec import RunSpec, StopPolicy
 
 ANNA = Actor("user", "anna")
 BERT = Actor("token", "bert")

@@ -26,17 +26,16 @@ from supervisor.model import (
     ProgramExited,
     Reason,
     Requeued,
-    RunSpec,
     Started,
     Status,
     StopCause,
-    StopPolicy,
     StopRequest,
     StopRequested,
     Stream,
     Submitted,
     Succeeded,
 )
+from supervisor.spec import RunSpec, StopPolicy
 from supervisor.wire import EventView
 
 # --- text ----------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from trio.testing import MockClock
 
 from supervisor import clock, retention
 from supervisor.errors import NoSuchRun
-from supervisor.model import Retention
 from supervisor.retention import StoredLog, keep_tidy, tidy, too_many
+from supervisor.spec import Retention
 from supervisor.testing import FakeExecutor, open_rig, submit
 from supervisor.testing.rig import Rig
 

@@ -14,7 +14,7 @@ import trio
 from supervisor.config.missing import missing_here
 from supervisor.config.settings import load
 from supervisor.jobs.resolve import resolve
-from supervisor.model import ParamValue, RunSpec
+from supervisor.spec import ParamValue, RunSpec
 from supervisor.wire import SubmitRequest
 from tools.base import ROOT
 

@@ -20,7 +20,8 @@ from supervisor.errors import (
     RunNotEnded,
     StorageUnavailable,
 )
-from supervisor.model import SYSTEM, Job, Param, ParamKind, RunQuery, Status, Stream
+from supervisor.model import SYSTEM, RunQuery, Status, Stream
+from supervisor.spec import Job, Param, ParamKind
 from supervisor.testing import (
     PROGRAM,
     TESTER,

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from supervisor.model import Actor, ProcessRef, Run, RunSpec, Status
+from supervisor.model import Actor, ProcessRef, Run, Status
+from supervisor.spec import RunSpec
 from supervisor.wire import (
     RUN_ID_PATTERN,
     CancelRequest,

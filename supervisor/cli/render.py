@@ -8,7 +8,8 @@ from datetime import datetime
 
 import msgspec
 
-from supervisor.model import Param, Reason, Status, StopReceipt
+from supervisor.model import Reason, Status, StopReceipt
+from supervisor.spec import Param
 from supervisor.units import show_duration
 from supervisor.wire import EventView, JobView, RunView
 

@@ -10,7 +10,7 @@ from supervisor.errors import BadValue
 from supervisor.jobs.checks import check_command
 from supervisor.jobs.params import variable
 from supervisor.jobs.placeholders import placeholders
-from supervisor.model import Job
+from supervisor.spec import Job
 from supervisor.suggest import did_you_mean
 
 _SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "zsh", "fish"})

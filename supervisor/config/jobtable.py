@@ -19,8 +19,8 @@ from supervisor.jobs.checks import (
     variable_problem,
 )
 from supervisor.jobs.params import shown
-from supervisor.model import Job, LogLimit, OnFull, StopPolicy
 from supervisor.signals import parse_signal
+from supervisor.spec import Job, LogLimit, OnFull, StopPolicy
 from supervisor.suggest import did_you_mean
 from supervisor.units import KIB, parse_duration, parse_size
 

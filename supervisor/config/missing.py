@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from supervisor.jobs.placeholders import placeholders
-from supervisor.model import Job
+from supervisor.spec import Job
 
 
 def missing_here(jobs: Iterable[Job]) -> tuple[str, ...]:

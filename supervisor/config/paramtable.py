@@ -11,7 +11,7 @@ from msgspec import structs
 from supervisor.config.tomltable import Table
 from supervisor.errors import BadValue
 from supervisor.jobs.params import PARAM_NAME, check_value, shown, variable
-from supervisor.model import Param, ParamKind
+from supervisor.spec import Param, ParamKind
 from supervisor.suggest import did_you_mean
 
 _KINDS = tuple(kind.value for kind in ParamKind)

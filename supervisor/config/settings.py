@@ -20,7 +20,8 @@ from supervisor.config.tomltext import read_toml
 from supervisor.errors import BadValue, ConfigError
 from supervisor.jobs.checks import path_problem
 from supervisor.jobs.params import shown
-from supervisor.model import Job, LogLimit, Retention, Tracking
+from supervisor.model import Tracking
+from supervisor.spec import Job, LogLimit, Retention
 from supervisor.suggest import did_you_mean
 from supervisor.units import KIB, MIB, parse_duration, parse_size
 

@@ -29,15 +29,12 @@ from supervisor.model import (
     Exited,
     Lost,
     NotStarted,
-    OnFull,
     Outcome,
     ProgramExited,
     Run,
-    RunSpec,
     Signalled,
     Started,
     StopCause,
-    StopPolicy,
     StopRequest,
     StopStep,
 )
@@ -45,6 +42,7 @@ from supervisor.processes.launcher import GatedProcess, Launcher, LaunchRequest
 from supervisor.processes.tracking import Tracker
 from supervisor.processes.tree import KILL
 from supervisor.signals import signal_name
+from supervisor.spec import OnFull, RunSpec, StopPolicy
 
 _KILL_WAIT_S = 5.0
 """How long killed processes may take to vanish before they are named as survivors."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from supervisor.errors import BadValue
 from supervisor.jobs.checks import text_problem
-from supervisor.model import Job, Param, ParamKind, ParamValue
+from supervisor.spec import Job, Param, ParamKind, ParamValue
 from supervisor.suggest import did_you_mean
 
 PARAM_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}", re.ASCII)

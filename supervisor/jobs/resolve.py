@@ -21,8 +21,8 @@ from supervisor.jobs.checks import (
 )
 from supervisor.jobs.params import bind_params, to_text, variable
 from supervisor.jobs.placeholders import fill
-from supervisor.model import Job, RunSpec, StopPolicy
 from supervisor.signals import parse_signal
+from supervisor.spec import Job, RunSpec, StopPolicy
 from supervisor.suggest import did_you_mean
 from supervisor.units import parse_duration
 from supervisor.wire import CancelRequest, StopWish, SubmitRequest

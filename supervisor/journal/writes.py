@@ -21,7 +21,8 @@ from supervisor.errors import (
 from supervisor.journal import codec
 from supervisor.journal.reads import events_of, find_run, no_such_run, storable
 from supervisor.lifecycle import TRANSITIONS, begin
-from supervisor.model import Entry, Run, RunSpec, Status, event_name
+from supervisor.model import Entry, Run, Status, event_name
+from supervisor.spec import RunSpec
 from supervisor.wire import EventView
 
 

@@ -24,8 +24,9 @@ from supervisor.log import logindex
 from supervisor.log.logfile import index_path, log_path
 from supervisor.log.logindex import Header, Record
 from supervisor.log.trimming import trim
-from supervisor.model import LogLimit, OnFull, Stream
+from supervisor.model import Stream
 from supervisor.pulse import Pulse
+from supervisor.spec import LogLimit, OnFull
 from supervisor.units import KIB, MIB
 
 MAX_SPLICE = 256 * KIB

@@ -45,15 +45,14 @@ from supervisor.model import (
     ProcessRef,
     ProgramExited,
     Run,
-    RunSpec,
     Signalled,
     Started,
     StopCause,
-    StopPolicy,
     StopRequest,
     StopStep,
     Stream,
 )
+from supervisor.spec import RunSpec, StopPolicy
 
 PROGRAM = "program"
 """What a fake program is called; a run of any other command fails as a missing program does."""

@@ -15,22 +15,11 @@ from supervisor.journal import Journal, open_journal
 from supervisor.live import Posting
 from supervisor.log.logfile import Chunk, LogReader
 from supervisor.log.logwriter import LogWriter
-from supervisor.model import (
-    SYSTEM,
-    Actor,
-    Dispatched,
-    Entry,
-    Event,
-    Job,
-    Run,
-    RunSpec,
-    Status,
-    Stream,
-    Submitted,
-)
+from supervisor.model import SYSTEM, Actor, Dispatched, Entry, Event, Run, Status, Stream, Submitted
 from supervisor.pulse import Pulse
 from supervisor.queue import Limits
 from supervisor.service import Jobs, Supervisor, open_supervisor
+from supervisor.spec import Job, RunSpec
 from supervisor.statedir import StateDir, open_state_dir
 from supervisor.testing.fake import PROGRAM
 from supervisor.wire import SubmitRequest

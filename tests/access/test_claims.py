@@ -18,7 +18,8 @@ from supervisor.access.claims import (
 )
 from supervisor.errors import BadValue, Forbidden
 from supervisor.lifecycle import begin
-from supervisor.model import Actor, Entry, Moment, Run, RunSpec, Submitted
+from supervisor.model import Actor, Entry, Moment, Run, Submitted
+from supervisor.spec import RunSpec
 
 ANNA = Actor("token", "anna")
 SCOPES = st.frozensets(st.sampled_from(list(Scope)))

@@ -10,7 +10,8 @@ from msgspec import structs
 from supervisor import errors
 from supervisor.cli.exitcodes import ExitCode, code_of_error, code_of_run
 from supervisor.lifecycle import begin
-from supervisor.model import SYSTEM, Entry, Moment, Reason, RunSpec, Status, Submitted
+from supervisor.model import SYSTEM, Entry, Moment, Reason, Status, Submitted
+from supervisor.spec import RunSpec
 from supervisor.wire import LogInfo, RunView, show_run
 
 

@@ -15,13 +15,13 @@ from supervisor.model import (
     Entry,
     Moment,
     Reason,
-    RunSpec,
     Status,
     StopCause,
     StopReceipt,
     StopStep,
     Submitted,
 )
+from supervisor.spec import RunSpec
 from supervisor.wire import LogInfo, RunView, show_run
 
 NOON = datetime(2025, 1, 2, 12, tzinfo=UTC)

@@ -20,7 +20,8 @@ from supervisor.client.follow import Wanted, follow
 from supervisor.client.updates import End, Gap, Update
 from supervisor.frames import BINARY, Output, encode_output
 from supervisor.lifecycle import begin
-from supervisor.model import SYSTEM, Entry, Moment, RunSpec, Status, Stream, Submitted
+from supervisor.model import SYSTEM, Entry, Moment, Status, Stream, Submitted
+from supervisor.spec import RunSpec
 from supervisor.wire import EventView, LogInfo, RunView, show_run
 
 CHUNKS = ((Stream.STDOUT, b"one\n"), (Stream.STDERR, b"\xff\x00"), (Stream.STDOUT, b"three"))

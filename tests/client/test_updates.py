@@ -13,7 +13,8 @@ from supervisor.errors import ProtocolError
 from supervisor.frames import Output, encode_output
 from supervisor.lifecycle import begin
 from supervisor.messages import StatusMessage
-from supervisor.model import SYSTEM, Entry, Moment, RunSpec, Status, Stream, Submitted
+from supervisor.model import SYSTEM, Entry, Moment, Status, Stream, Submitted
+from supervisor.spec import RunSpec
 from supervisor.wire import EventView, LogInfo, show_run
 
 AT = Moment(datetime(2025, 1, 2, 3, 4, 5, 6, UTC), 7, "boot")

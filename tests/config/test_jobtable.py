@@ -7,7 +7,7 @@ import pytest
 from supervisor.config.jobtable import read_jobs
 from supervisor.config.tomltable import Notes, Table
 from supervisor.config.tomltext import read_toml
-from supervisor.model import Job, Param, ParamKind, StopPolicy
+from supervisor.spec import Job, Param, ParamKind, StopPolicy
 
 
 def read(text: str) -> tuple[dict[str, Job], Notes]:

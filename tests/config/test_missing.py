@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from supervisor.config.missing import missing_here
-from supervisor.model import Job, Param, ParamKind
+from supervisor.spec import Job, Param, ParamKind
 
 
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from supervisor.config.paramtable import read_params
 from supervisor.config.tomltable import Notes, Table
 from supervisor.config.tomltext import read_toml
-from supervisor.model import Param, ParamKind
+from supervisor.spec import Param, ParamKind
 
 
 def read(text: str) -> tuple[dict[str, Param], tuple[str, ...]]:

@@ -27,17 +27,16 @@ from supervisor.model import (
     Outcome,
     ProgramExited,
     Run,
-    RunSpec,
     Signalled,
     Started,
     StopCause,
-    StopPolicy,
     StopRequest,
     StopRequested,
     Stream,
 )
 from supervisor.processes import procfs
 from supervisor.processes.launcher import Launcher
+from supervisor.spec import RunSpec, StopPolicy
 from supervisor.testing import TESTER, FakeExecutor, a_run, noise, open_console, program
 from supervisor.testing.rig import ConsoleRig
 

@@ -13,7 +13,7 @@ from supervisor.config.jobtable import read_jobs
 from supervisor.config.tomltable import Notes, Table
 from supervisor.config.tomltext import read_toml
 from supervisor.errors import ConfigError
-from supervisor.model import StopPolicy
+from supervisor.spec import StopPolicy
 from tools.base import ROOT
 
 PAGE = (ROOT / "docs" / "jobs-toml.md").read_text(encoding="utf-8")

@@ -20,21 +20,18 @@ from supervisor.executors.local import LocalExecutor
 from supervisor.model import (
     Exited,
     Failed,
-    LogLimit,
     NotStarted,
-    OnFull,
     Outcome,
     ProgramExited,
     Reason,
-    RunSpec,
     Started,
     StopCause,
-    StopPolicy,
     StopRequest,
     Stream,
 )
 from supervisor.processes import procfs
 from supervisor.processes.launcher import Launcher
+from supervisor.spec import LogLimit, OnFull, RunSpec, StopPolicy
 from supervisor.testing import TESTER, a_run, noise, open_console, wait_until
 from supervisor.testing.rig import ConsoleRig
 

@@ -20,11 +20,9 @@ from supervisor.model import (
     Lost,
     Outcome,
     ProcessRef,
-    RunSpec,
     Signalled,
     Started,
     StopCause,
-    StopPolicy,
     StopRequest,
     Tracking,
 )
@@ -32,6 +30,7 @@ from supervisor.processes import procfs
 from supervisor.processes.cgroup import Cgroups, open_cgroups
 from supervisor.processes.launcher import Launcher
 from supervisor.processes.tracking import Tracker, open_tracker
+from supervisor.spec import RunSpec, StopPolicy
 from supervisor.testing import TESTER, a_run, open_console, wait_until
 from supervisor.testing.rig import ConsoleRig
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from supervisor.errors import BadValue
 from supervisor.jobs.params import bind_params, check_value, describe, shown, to_text, variable
-from supervisor.model import Job, Param, ParamKind, ParamValue
+from supervisor.spec import Job, Param, ParamKind, ParamValue
 
 SHARD = Param(type=ParamKind.INT, min=1, max=8, default=1)
 RATIO = Param(type=ParamKind.FLOAT, min=0, default=0.5)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from supervisor.errors import BadRequest, BadValue, NoSuchJob, RunwireError
 from supervisor.jobs.resolve import override_stop, resolve, resolve_adhoc, resolve_request
-from supervisor.model import Job, Param, ParamKind, RunSpec, StopPolicy
+from supervisor.spec import Job, Param, ParamKind, RunSpec, StopPolicy
 from supervisor.wire import CancelRequest, StopWish, SubmitRequest
 
 IMPORT = Job(

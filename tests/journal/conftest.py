@@ -19,11 +19,11 @@ from supervisor.model import (
     Moment,
     ProcessRef,
     Run,
-    RunSpec,
     Started,
     Submitted,
     Succeeded,
 )
+from supervisor.spec import RunSpec
 
 ANNA = Actor("user", "anna")
 PROCESS = ProcessRef(pid=4711, start_ticks=123456, boot_id="boot-1")

@@ -19,17 +19,8 @@ from supervisor.journal.codec import (
     encode_event,
     encode_run,
 )
-from supervisor.model import (
-    Event,
-    Failed,
-    NotStarted,
-    Reason,
-    Requeued,
-    Run,
-    RunSpec,
-    Status,
-    event_name,
-)
+from supervisor.model import Event, Failed, NotStarted, Reason, Requeued, Run, Status, event_name
+from supervisor.spec import RunSpec
 
 st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
 finite = st.floats(allow_nan=False, allow_infinity=False)

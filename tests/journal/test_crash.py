@@ -19,7 +19,8 @@ import trio
 from supervisor.errors import RunwireError, StateDirError, StorageUnavailable
 from supervisor.journal import Journal, open_journal
 from supervisor.lifecycle import advance, begin
-from supervisor.model import Entry, RunQuery, RunSpec
+from supervisor.model import Entry, RunQuery
+from supervisor.spec import RunSpec
 from supervisor.wire import EventView
 
 if TYPE_CHECKING:

@@ -25,11 +25,11 @@ from supervisor.model import (
     NotStarted,
     Requeued,
     RunQuery,
-    RunSpec,
     Started,
     Status,
     Succeeded,
 )
+from supervisor.spec import RunSpec
 
 if TYPE_CHECKING:
     from tests.journal.conftest import Facts

@@ -27,11 +27,11 @@ from supervisor.model import (
     Run,
     RunPage,
     RunQuery,
-    RunSpec,
     Started,
     Status,
     Succeeded,
 )
+from supervisor.spec import RunSpec
 
 if TYPE_CHECKING:
     from tests.journal.conftest import Facts

@@ -14,7 +14,8 @@ from supervisor.log.capture import capture, keep_synced
 from supervisor.log.logfile import Chunk, Gap, GapReason, LogReader, Piece, index_path, log_path
 from supervisor.log.logwriter import LogWriter
 from supervisor.log.trimming import trim
-from supervisor.model import LogLimit, OnFull, Stream
+from supervisor.model import Stream
+from supervisor.spec import LogLimit, OnFull
 from supervisor.units import KIB, MIB
 
 OUT, ERR = Stream.STDOUT, Stream.STDERR

@@ -5,7 +5,8 @@ from __future__ import annotations
 from quart import Response
 
 from supervisor.errors import NoSuchJob
-from supervisor.model import Job, Run
+from supervisor.model import Run
+from supervisor.spec import Job
 from supervisor.wire import JobList, JobView
 from web.api.call import Call, answer
 

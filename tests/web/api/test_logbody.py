@@ -17,7 +17,8 @@ from supervisor.live import LiveRun
 from supervisor.log.logfile import Chunk, Gap, GapReason, Piece
 from supervisor.log.logwriter import LogWriter
 from supervisor.logview import LogView
-from supervisor.model import RunSpec, Stream
+from supervisor.model import Stream
+from supervisor.spec import RunSpec
 from supervisor.testing.rig import a_run
 from web.api.logbody import LogCursor, Wanted, merged, raw_bytes, start_offset
 

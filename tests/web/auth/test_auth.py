@@ -8,7 +8,8 @@ import pytest
 
 from supervisor.access.claims import Claims, Scope
 from supervisor.errors import ConfigError, Forbidden, Unauthenticated
-from supervisor.model import SYSTEM, Actor, Run, RunSpec, Status
+from supervisor.model import SYSTEM, Actor, Run, Status
+from supervisor.spec import RunSpec
 from web.auth.auth import NOBODY, bearer_token, make_auth
 from web.fence.peer import Peer
 
