@@ -52,7 +52,10 @@ class Idle(Protocol):
     """A viewer that has seen everything."""
 
     def catch_up(self, size: int) -> bool:
-        """Tell it all up to `size`. False if it has to see to that, or to something else, itself."""
+        """Tell it all up to `size`. False if it has to see to that, or to something else, itself.
+
+        Not called again before it waits again.
+        """
 
 
 class Recent:
@@ -79,7 +82,7 @@ class Recent:
         try:
             await wake.wait()
         finally:
-            del self._idle[viewer]
+            self._idle.pop(viewer, None)
 
     async def pump(self, view: LogView) -> None:
         """Tell the idle ones what comes, until `pumping` is cancelled. Closes `view`."""
@@ -93,21 +96,25 @@ class Recent:
             _log.exception("those who watch are told each by itself from now on")
         finally:
             self._pumped = False
-            for wake in self._idle.values():
-                wake.set()
+            for viewer in list(self._idle):
+                self._wake(viewer)
 
     def _tell_idle(self, view: LogView) -> None:
         told = 0
-        idle = list(self._idle.items())
+        idle = list(self._idle)
         try:
             size = view.reader.size
-            for viewer, wake in idle:
+            for viewer in idle:
                 if not viewer.catch_up(size):
-                    wake.set()
+                    self._wake(viewer)
                 told += 1
         except RunwireError:  # Each finds out by itself what is wrong with its log.
-            for _viewer, wake in idle[told:]:
-                wake.set()
+            for viewer in idle[told:]:
+                self._wake(viewer)
+
+    def _wake(self, viewer: Idle) -> None:
+        """Have `viewer` go on by itself. It counts as idle no more, though its turn is yet to come."""
+        self._idle.pop(viewer).set()
 
     def find(self, place: Hashable) -> Batch | None:
         """What was told from `place` on, an offset and what the form carries there."""

@@ -127,6 +127,35 @@ async def test_whoever_is_told_by_the_pump_can_still_seek_leave_and_be_told_of_e
     assert [part["data"] for part in pushed] == ["one", "three"]
 
 
+async def test_what_is_written_before_a_woken_viewer_has_its_turn_costs_it_nothing(
+    tmp_path: Path,
+) -> None:
+    """With a write at every turn, the pump often comes again before the viewer it has woken."""
+    scene = Scene(tmp_path)
+    scene.start()
+    said: list[Said] = []
+
+    async with trio.open_nursery() as pumps:
+        with scene.view() as view, Batches(pumps).watching("run", scene.view) as recent:
+            viewer = Viewer(
+                view, scene.live.events, EVERYTHING, JsonForm(), recent, lambda _message: False
+            )
+
+            async def watch() -> None:
+                async for message in viewer.messages(scene.shown):
+                    said.extend(parsed(message))
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(watch)
+                await trio.testing.wait_all_tasks_blocked()
+                for number in range(300):
+                    scene.write(OUT, b"%d\n" % number)
+                    await trio.lowlevel.checkpoint()
+                scene.end()
+    text = "".join(str(part["data"]) for part in said if part["type"] == "stdout")
+    assert text == "".join(f"{number}\n" for number in range(300))
+
+
 async def test_a_bug_in_the_pump_costs_nobody_anything(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
