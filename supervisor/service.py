@@ -67,6 +67,8 @@ class Supervisor:
         self._engine = engine
         self._journal = journal
         self._executor = executor
+        self.tracking = executor.tracking
+        """By what means the processes of runs are known."""
         self.logs = logs
         """The directory of the runs' logs."""
         self._jobs = jobs

@@ -10,6 +10,7 @@ from supervisor.errors import BadValue
 
 KIB = 1024
 MIB = 1024 * KIB
+GIB = 1024 * MIB
 
 _SECONDS = MappingProxyType({"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001})
 _SPELLINGS = MappingProxyType(

@@ -288,6 +288,17 @@ class NewTicket(Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
+class Readiness(Struct, frozen=True):
+    """`GET /readyz`: whether runs can be taken in and carried out, and if not, what is in the way.
+
+    `tracking` is by what means the processes of runs are known.
+    """
+
+    ready: bool
+    problems: tuple[str, ...]
+    tracking: Tracking | None
+
+
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An error as RFC 9457 has it. `code` is stable; `field` names the input at fault."""
 

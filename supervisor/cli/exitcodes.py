@@ -30,6 +30,7 @@ class ExitCode(enum.IntEnum):
     """The exit codes that are Runwire's own, as documented."""
 
     OK = 0
+    UNFIT = 1
     USAGE = 2
     REFUSED = 65
     NOT_FOUND = 66

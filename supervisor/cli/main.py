@@ -33,6 +33,7 @@ _MODULES = MappingProxyType(
         "jobs": "supervisor.cli.runs",
         "token": "supervisor.cli.token",
         "check": "supervisor.cli.server",
+        "doctor": "supervisor.cli.doctor",
         "completion": "supervisor.cli.server",
     }
 )

@@ -76,6 +76,7 @@ def run_facts(run: RunView) -> list[tuple[str, str]]:
         ("ended", "" if run.ended_at is None else moment(run.ended_at)),
         ("took", "" if run.duration_s is None else brief_duration(run.duration_s)),
         ("pid", str(run.pid) if run.pid is not None and not run.status.ended else ""),
+        ("tracked by", run.tracking or ""),
         ("exit code", "" if run.exit_code is None else str(run.exit_code)),
         ("signal", run.signal or ""),
         ("cpu", _cpu(run)),

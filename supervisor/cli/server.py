@@ -32,7 +32,7 @@ def serve(config: Path | None, bind: str | None, state_dir: Path | None, *, dev:
     """
     from supervisor.daemon import serve as serve_until_stopped  # noqa: PLC0415 - it imports it all
 
-    serve_until_stopped(config=config or _present(), bind=bind, state_dir=state_dir, dev=dev)
+    serve_until_stopped(config=config or present_file(), bind=bind, state_dir=state_dir, dev=dev)
 
 
 @click.command()
@@ -77,5 +77,6 @@ def completion(ctx: click.Context, shell: str) -> None:
     click.echo(source(program, {}, "runwire", "_RUNWIRE_COMPLETE").source())
 
 
-def _present() -> Path | None:
+def present_file() -> Path | None:
+    """The jobs.toml of this directory, if there is one."""
     return _DEFAULT_FILE if _DEFAULT_FILE.exists() else None

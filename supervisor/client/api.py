@@ -15,6 +15,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import Generic, TypeVar
 from urllib.parse import quote
 
@@ -39,6 +40,7 @@ from supervisor.wire import (
     JobList,
     JobView,
     NewToken,
+    Readiness,
     RunList,
     RunView,
     SignalRequest,
@@ -146,6 +148,12 @@ class Client:
         """Asks for a new run of an ended run's spec."""
         return self._post(run_path(run_id, "/retry"), None, RunView)
 
+    def readiness(self) -> Reply[Readiness]:
+        """Whether the server can do its work; that it cannot is an answer, and no error."""
+        path = target(self.address, "/readyz")
+        with self._exchange("GET", path, None, allowed=HTTPStatus.SERVICE_UNAVAILABLE) as response:
+            return Reply(response.read(), Readiness)
+
     def jobs(self) -> Reply[JobList]:
         """All jobs, in the order of jobs.toml."""
         return self._get("/jobs", JobList)
@@ -200,9 +208,15 @@ class Client:
 
     @contextmanager
     def _exchange(
-        self, method: str, path: str, body: bytes | None, *, accept: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        *,
+        accept: str = "application/json",
+        allowed: HTTPStatus = HTTPStatus.OK,
     ) -> Iterator[http.client.HTTPResponse]:
-        """One request and its answer, if that is a success. Nothing foreign is raised."""
+        """One request and its answer, if that is a success, or `allowed`. Nothing foreign is raised."""
         headers = with_current_token(self.address).headers(accept) | {"Connection": "close"}
         if body is not None:
             headers["Content-Type"] = "application/json"
@@ -214,7 +228,7 @@ class Client:
         try:
             connection.request(method, path, body=body, headers=headers)
             response = connection.getresponse()
-            if response.status >= 300:
+            if response.status >= 300 and response.status != allowed:
                 raise refusal(response.status, response.read())
             if response.length is None and not response.chunked:
                 # Its end could not be told from a break; a head cut short looks so, too.

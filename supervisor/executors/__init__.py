@@ -33,6 +33,7 @@ from supervisor.model import (
     StopRequested,
     StopStep,
     Stream,
+    Tracking,
 )
 
 
@@ -116,6 +117,8 @@ class Executor(Protocol):
     """Carries runs out. See the module's text for what each method promises."""
 
     name: str
+    tracking: Tracking | None
+    """By what means it usually knows the processes of a run, if it has means of its own."""
     intent_first: bool
     """Whether `Dispatched` must be on disk before `execute`: where something that `execute` makes
     could outlive the server without a start on record. A gate that closes with it rules that out.

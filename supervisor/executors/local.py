@@ -37,6 +37,7 @@ from supervisor.model import (
     StopCause,
     StopRequest,
     StopStep,
+    Tracking,
 )
 from supervisor.processes.launcher import GatedProcess, Launcher, LaunchRequest
 from supervisor.processes.tracking import Tracker
@@ -71,6 +72,7 @@ class LocalExecutor:
         self._inherited = inheritable(os.environ)
         self._drain_s = drain_s
         self._tracker = tracker or Tracker()
+        self.tracking: Tracking | None = self._tracker.best
         self._sweep = Sweep(instance)
         self._live: dict[str, GatedProcess] = {}
 

@@ -51,6 +51,7 @@ from supervisor.model import (
     StopRequest,
     StopStep,
     Stream,
+    Tracking,
 )
 from supervisor.spec import RunSpec, StopPolicy
 
@@ -81,6 +82,7 @@ class FakeExecutor:
     """Carries out programs that are lists of steps. See the module's text."""
 
     name = "fake"
+    tracking: Tracking | None = None
 
     def __init__(self, *, drain_s: float = 2.0, intent_first: bool = True) -> None:
         """`drain_s` bounds the wait for output that something left behind still holds."""

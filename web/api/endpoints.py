@@ -14,6 +14,7 @@ from supervisor.wire import (
     JobView,
     NewTicket,
     NewToken,
+    Readiness,
     RunList,
     RunView,
     SignalRequest,
@@ -206,8 +207,8 @@ ROUTES: tuple[Route, ...] = (
         path="/readyz",
         handler=api_server.ready,
         answers={
-            Http.OK: api_server.Readiness,
-            Http.SERVICE_UNAVAILABLE: api_server.Readiness,
+            Http.OK: Readiness,
+            Http.SERVICE_UNAVAILABLE: Readiness,
         },
     ),
     Route(method="GET", path="/", handler=api_server.to_pages, answers={Http.FOUND: None}),

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from msgspec import Struct
 from quart import Response
 
+from supervisor.wire import Readiness
 from web.api.call import Call, answer, no_body
 
 
@@ -14,13 +15,6 @@ class Health(Struct, frozen=True):
     """`GET /healthz`: that there is an answer says it all."""
 
     status: str = "ok"
-
-
-class Readiness(Struct, frozen=True):
-    """`GET /readyz`: whether runs can be taken in and carried out, and if not, what is in the way."""
-
-    ready: bool
-    problems: tuple[str, ...]
 
 
 async def health(call: Call) -> Response:
@@ -33,7 +27,7 @@ async def ready(call: Call) -> Response:
     """200 if the server can do its work, 503 with the failing parts if not."""
     problems = tuple(await call.supervisor.check_ready())
     status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
-    return answer(Readiness(not problems, problems), status)
+    return answer(Readiness(not problems, problems, call.supervisor.tracking), status)
 
 
 async def to_pages(call: Call) -> Response:
