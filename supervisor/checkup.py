@@ -69,7 +69,8 @@ def check_address(bind: Bind) -> Finding:
             return Finding("address", Level.OK, f"{bind} is free")
     except OSError as exc:
         # create_server() adds to the text, getaddrinfo() has numbers of its own.
-        why = os.strerror(exc.errno) if (exc.errno or 0) > 0 else exc.strerror
+        code = exc.errno or 0
+        why = os.strerror(code) if code > 0 else exc.strerror
         return Finding("address", Level.FAILURE, f"{bind} cannot be had: {why}")
 
 
