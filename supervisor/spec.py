@@ -22,6 +22,14 @@ class OnFull(enum.StrEnum):
     FAIL = "fail"
 
 
+class OutputMode(enum.StrEnum):
+    """How a run writes: `split`, a pipe for each stream; `merged`, one for both, which keeps their
+    order and is all stdout."""
+
+    SPLIT = "split"
+    MERGED = "merged"
+
+
 class LogLimit(Struct, frozen=True):
     """How much of a run's output is kept: `max_bytes`, more or less."""
 
@@ -85,6 +93,7 @@ class Job(Struct, frozen=True, kw_only=True):
     autostart: bool = False
     tags: tuple[str, ...] = ()
     log_limit: LogLimit | None = None
+    output: OutputMode = OutputMode.SPLIT
 
 
 class RunSpec(Struct, frozen=True, kw_only=True):
@@ -108,4 +117,5 @@ class RunSpec(Struct, frozen=True, kw_only=True):
     priority: int = 0
     tags: tuple[str, ...] = ()
     log_limit: LogLimit | None = None
+    output: OutputMode = OutputMode.SPLIT
     executor: str = "local"

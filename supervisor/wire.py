@@ -21,7 +21,7 @@ from supervisor.model import (
     Tracking,
     Usage,
 )
-from supervisor.spec import LogLimit, Param, ParamValue, StopPolicy
+from supervisor.spec import LogLimit, OutputMode, Param, ParamValue, StopPolicy
 
 RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
@@ -51,6 +51,7 @@ class SubmitRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     env: dict[str, str] = field(default_factory=dict)
     timeout: str | float | None = None
     stop: StopWish | None = None
+    output: OutputMode | None = None
     priority: int | None = None
     tags: tuple[str, ...] = ()
 
@@ -90,6 +91,7 @@ class RunSpecView(Struct, frozen=True, kw_only=True):
     no_output_timeout_s: float | None
     concurrency: int | None
     log_limit: LogLimit | None
+    output: OutputMode
     executor: str
 
 
@@ -165,6 +167,7 @@ def show_run(run: Run, log: LogInfo) -> RunView:
             no_output_timeout_s=spec.no_output_timeout_s,
             concurrency=spec.concurrency,
             log_limit=spec.log_limit,
+            output=spec.output,
             executor=spec.executor,
         ),
         stop=run.stop,
@@ -216,6 +219,7 @@ class JobView(Struct, frozen=True, kw_only=True):
     autostart: bool
     tags: tuple[str, ...]
     log_limit: LogLimit | None
+    output: OutputMode
     last_run: RunView | None
 
 

@@ -14,6 +14,7 @@ from msgspec import structs
 from supervisor.client.address import Address, socket_address, url_address
 from supervisor.client.api import Client, RunFilter
 from supervisor.errors import BadValue, ConfigError, RunwireError
+from supervisor.spec import OutputMode
 from supervisor.wire import StopWish, SubmitRequest
 
 P = ParamSpec("P")
@@ -142,6 +143,11 @@ _RUN_OPTIONS = (
     click.option("--timeout", metavar="DURATION", help="Stop it after this long, such as 10m."),
     click.option("--signal", metavar="NAME", help="What stops it.  [default: TERM]"),
     click.option("--grace", metavar="DURATION", help="From that signal to KILL.  [default: 10s]"),
+    click.option(
+        "--output",
+        type=click.Choice([mode.value for mode in OutputMode]),
+        help="How it writes.  [default: split]",
+    ),
     click.option("--priority", type=int, help="Higher runs first."),
     click.option("--tag", "tags", multiple=True, metavar="TAG", help="To find it by."),
 )
@@ -165,6 +171,7 @@ def run_options(command: Callable[..., R]) -> Callable[..., R]:
             env=_environment(asked["env"]),
             timeout=options.pop("timeout"),
             stop=stop if stop != StopWish() else None,
+            output=_output(options.pop("output")),
             priority=options.pop("priority"),
             tags=asked["tags"],
         )
@@ -185,6 +192,10 @@ def _command(job: str | None, shell: str | None) -> tuple[str, ...] | None:
     if command is not None and not all(_is_text(word) for word in command):
         raise BadValue("a command must be UTF-8 text", field="command")
     return command
+
+
+def _output(given: str | None) -> OutputMode | None:
+    return None if given is None else OutputMode(given)
 
 
 def _cwd(address: Address, given: str | None, job: str | None) -> str | None:

@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 
 from supervisor.model import Reason, Status, StopReceipt
-from supervisor.spec import Param
+from supervisor.spec import OutputMode, Param
 from supervisor.units import show_duration
 from supervisor.wire import EventView, JobView, RunView
 
@@ -64,6 +64,7 @@ def run_facts(run: RunView) -> list[tuple[str, str]]:
         ("directory", spec.cwd),
         ("parameters", _pairs(spec.params)),
         ("environment", _pairs(spec.env)),
+        ("writes", _mode(spec.output)),
         ("tags", ", ".join(run.tags)),
         ("priority", str(run.priority) if run.priority else ""),
         ("timeout", _limit(spec.timeout_s)),
@@ -159,6 +160,7 @@ def job_facts(job: JobView) -> list[tuple[str, str]]:
         ("parameters", "\n".join(_param(name, param) for name, param in job.params.items())),
         ("tags", ", ".join(job.tags)),
         ("stopped by", f"{job.stop.signal}, after {show_duration(job.stop.grace_s)} KILL"),
+        ("writes", _mode(job.output)),
         ("timeout", _limit(job.timeout_s)),
         ("queue timeout", _limit(job.queue_timeout_s)),
         ("no output timeout", _limit(job.no_output_timeout_s)),
@@ -208,6 +210,10 @@ def brief_duration(seconds: float) -> str:
     minutes, rest_s = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes}m" if hours else f"{minutes}m{rest_s}s"
+
+
+def _mode(output: OutputMode) -> str:
+    return "" if output is OutputMode.SPLIT else output.value
 
 
 def _limit(seconds: float | None) -> str:

@@ -19,8 +19,9 @@ from supervisor.jobs.checks import (
     variable_problem,
 )
 from supervisor.jobs.params import shown
+from supervisor.jobs.stdio import check_output
 from supervisor.signals import parse_signal
-from supervisor.spec import Job, LogLimit, OnFull, StopPolicy
+from supervisor.spec import Job, LogLimit, OnFull, OutputMode, StopPolicy
 from supervisor.suggest import did_you_mean
 from supervisor.units import KIB, parse_duration, parse_size
 
@@ -48,6 +49,7 @@ _OTHER_NAMES = MappingProxyType(
         "kill_signal": "stop.signal",
         "log_limit": "max_log",
         "stdout_logfile_maxbytes": "max_log",
+        "redirect_stderr": "output",
         "kill_timeout": "stop.grace",
         "max_running": "concurrency",
         "numprocs": "concurrency",
@@ -96,6 +98,7 @@ def _read_job(table: Table, name: str, base: str) -> Job:
         autostart=table.flag("autostart", default=False),
         tags=_read_tags(table),
         log_limit=read_log_limit(table),
+        output=table.parsed("output", check_output, OutputMode.SPLIT),
     )
     table.close(_OTHER_NAMES)
     check_job(table, job)

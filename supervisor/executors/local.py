@@ -85,7 +85,7 @@ class LocalExecutor:
         )
         with ExitStack() as owned:
             try:
-                output = owned.enter_context(OutputPipes())
+                output = owned.enter_context(OutputPipes(run.spec.output))
                 place = owned.enter_context(self._tracker.place(run.id))
                 with place.opened() as group:
                     child = await self._launcher.launch(request, output.stdio(), cgroup=group)

@@ -12,13 +12,18 @@ import trio
 from supervisor.errors import LaunchError
 from supervisor.executors import Console
 from supervisor.model import Stream
+from supervisor.spec import OutputMode
 
 
 class OutputPipes:
-    """One pipe for stdout, one for stderr, and /dev/null to read from. Use as a context manager."""
+    """A pipe for stdout, another or the same for stderr, and /dev/null to read from.
 
-    def __init__(self) -> None:
+    Use as a context manager.
+    """
+
+    def __init__(self, mode: OutputMode) -> None:
         """Opens nothing yet."""
+        self._streams = tuple(Stream) if mode is OutputMode.SPLIT else (Stream.STDOUT,)
         self.ended = trio.Event()
         """Set once every pipe has reached its end: nobody can write any more."""
         self._readers: dict[Stream, int] = {}
@@ -31,7 +36,7 @@ class OutputPipes:
         with ExitStack() as undo:
             try:
                 self._null = _own(undo, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-                for stream in Stream:
+                for stream in self._streams:
                     reader, writer = os.pipe2(os.O_CLOEXEC)
                     self._readers[stream] = _own(undo, reader)
                     self._writers[stream] = writer
@@ -44,15 +49,15 @@ class OutputPipes:
 
     def stdio(self) -> tuple[int, int, int]:
         """The program's descriptors 0 to 2."""
-        return self._null, self._writers[Stream.STDOUT], self._writers[Stream.STDERR]
+        return self._null, self._writers[self._streams[0]], self._writers[self._streams[-1]]
 
     def close_writers(self) -> None:
         """Close our copies of the writing ends, so that the program's are the only ones."""
-        for stream in Stream:
+        for stream in self._streams:
             self._close_writer(stream)
 
     async def capture(self, console: Console) -> None:
-        """Move both outputs into the log until both have ended."""
+        """Move all output into the log until it has ended."""
         async with trio.open_nursery() as nursery:
             for stream, reader in self._readers.items():
                 nursery.start_soon(console.capture, reader, stream)

@@ -71,6 +71,7 @@ def resolve(job: Job, request: SubmitRequest) -> RunSpec:
         priority=job.priority,
         tags=job.tags,
         log_limit=job.log_limit,
+        output=job.output,
     )
     return _override(spec, request)
 
@@ -127,6 +128,8 @@ def _override(spec: RunSpec, request: SubmitRequest) -> RunSpec:
         spec = structs.replace(spec, timeout_s=check_timeout(request.timeout, field="timeout"))
     if request.stop is not None:
         spec = structs.replace(spec, stop=override_stop(spec.stop, request.stop, within="stop."))
+    if request.output is not None:
+        spec = structs.replace(spec, output=request.output)
     if request.priority is not None:
         spec = structs.replace(spec, priority=check_priority(request.priority))
     tags = check_tags((*spec.tags, *request.tags))

@@ -44,6 +44,7 @@ def _view(call: Call, job: Job, last: Run | None) -> JobView:
         priority=job.priority,
         autostart=job.autostart,
         log_limit=job.log_limit,
+        output=job.output,
         tags=job.tags,
         last_run=call.view(last) if last is not None and seen else None,
     )

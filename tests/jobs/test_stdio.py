@@ -1,0 +1,48 @@
+"""What a run reads from and writes to: by its name, or refused with what was probably meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from supervisor.config.settings import read_settings
+from supervisor.errors import BadValue, ConfigError
+from supervisor.jobs.resolve import resolve, resolve_adhoc
+from supervisor.jobs.stdio import check_output
+from supervisor.spec import Job, OutputMode
+from supervisor.wire import SubmitRequest
+
+MERGING = Job(name="merging", shell="true", cwd="/", output=OutputMode.MERGED)
+
+
+@pytest.mark.parametrize("mode", list(OutputMode))
+def test_a_mode_is_known_by_its_name(mode: OutputMode) -> None:
+    assert check_output(mode.value) is mode
+
+
+@pytest.mark.parametrize("value", ["", "Split", "both", 1, True, None])
+def test_anything_else_is_no_mode(value: object) -> None:
+    with pytest.raises(BadValue, match="is none of split, merged"):
+        check_output(value)
+
+
+def test_a_job_has_the_mode_of_its_file() -> None:
+    settings = read_settings(
+        '[jobs.a]\nshell = "x"\noutput = "merged"\n[jobs.b]\nshell = "x"\n', None, environ={}
+    )
+    assert settings.jobs["a"].output is OutputMode.MERGED
+    assert settings.jobs["b"].output is OutputMode.SPLIT
+
+
+def test_a_misspelt_mode_is_told_with_the_one_that_was_meant() -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_settings('[jobs.a]\nshell = "x"\noutput = "mergd"\n', None, environ={})
+    assert "key output" in caught.value.mistakes[0]
+    assert 'did you mean "merged"?' in caught.value.mistakes[0]
+
+
+def test_a_request_may_want_another_mode_than_the_job_has() -> None:
+    assert resolve(MERGING, SubmitRequest(job="merging")).output is OutputMode.MERGED
+    wish = SubmitRequest(job="merging", output=OutputMode.SPLIT)
+    assert resolve(MERGING, wish).output is OutputMode.SPLIT
+    own = SubmitRequest(shell="true", output=OutputMode.MERGED)
+    assert resolve_adhoc(own, cwd="/").output is OutputMode.MERGED
