@@ -1,0 +1,117 @@
+"""One run between its open gate and its last process and byte: `Watch.attend`, top to bottom.
+
+"Exited" and "output closed" are two facts: the program's end is seen through its pidfd, the end of
+its output through the pipes, and a descendant that holds a pipe is waited for a bounded time and
+then killed.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import trio
+
+from supervisor.executors import Console
+from supervisor.executors.output import OutputPipes
+from supervisor.executors.stopping import KILL_WAIT_S, Stopping, then_cancel
+from supervisor.executors.watchdogs import start_watchdogs
+from supervisor.log.capture import RETRY_S
+from supervisor.model import Deadline, Exited, ProgramExited
+from supervisor.processes.launcher import GatedProcess
+from supervisor.processes.tree import KILL
+from supervisor.signals import signal_name
+from supervisor.spec import RunSpec
+
+_PROMPT_S = 0.05
+"""Output that ends within this time of the program ended with it; later, that is news. Processes
+that are gone by then were not left behind."""
+SETTLE_S = 1.0
+"""How long the end of output may take once everybody who could hold it was killed."""
+
+
+class Watch:
+    """Sees a run through."""
+
+    def __init__(self, child: GatedProcess, console: Console, output: OutputPipes) -> None:
+        """`child` is the run's first process, whose gate is open, and `output` what it writes to."""
+        self._child = child
+        self._console = console
+        self._output = output
+        self._stopping = Stopping(child, console)
+
+    async def attend(self, spec: RunSpec, limit: tuple[Deadline, ...], drain_s: float) -> Exited:
+        """Capture, stop when asked or when the `limit` has passed, drain, and clear up."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._output.capture, self._console)
+            nursery.start_soon(self._stopping.stop_when_asked)
+            async with trio.open_nursery() as while_it_runs:
+                start_watchdogs(while_it_runs, self._console, spec, limit)
+                await self._child.wait_exited()
+                while_it_runs.cancel_scope.cancel()
+            # That gives a descriptor back: if there is no other, it serves to look at /proc.
+            self._child.read_report()
+            if self._stopping.cause is not None:
+                await self._stopping.done.wait()
+            else:
+                await self._drain(drain_s)
+            killed, survivors = await self._kill_rest()
+            complete = self._output.ended.is_set()
+            code, usage = self._child.reap()
+            nursery.cancel_scope.cancel()
+        return Exited(
+            exit_code=code if code >= 0 else None,
+            signal=_signal_name(code),
+            stopped=self._stopping.cause,
+            output_complete=complete,
+            killed=killed,
+            survivors=survivors,
+            usage=usage,
+        )
+
+    async def _drain(self, drain_s: float) -> None:
+        """The program has ended: wait a while for its output to end, or until a stop is asked."""
+        # If nobody is left to hold it, it is only we who are slow to read it.
+        with trio.move_on_after(_PROMPT_S if self._child.anyone_left() else SETTLE_S):
+            await self._output.ended.wait()
+            return
+        code = self._child.peek_status()
+        self._console.note(ProgramExited(code if code >= 0 else None, _signal_name(code)))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(then_cancel, self._console.stop.wait_asked, nursery)
+            nursery.start_soon(then_cancel, self._output.ended.wait, nursery)
+            await trio.sleep(drain_s)
+            while self._console.log.trouble is not None:  # noqa: ASYNC110 - it goes by itself
+                # Nobody holds these bytes back but the disk, which may have room again.
+                await trio.sleep(2 * RETRY_S)
+            nursery.cancel_scope.cancel()
+
+    async def _gone_soon(self) -> bool:
+        """Whether nobody is left. One that has just closed its output may be on its way out."""
+        if not self._child.anyone_left():
+            return True
+        with trio.move_on_after(_PROMPT_S):
+            await self._child.wait_gone()
+            return True
+        return False
+
+    async def _kill_rest(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Kill what its tree left behind; the pids killed, and those that are there even so."""
+        killed: tuple[int, ...] = ()
+        survivors: tuple[int, ...] = ()
+        if not await self._gone_soon():
+            killed = self._child.send_signal(KILL).pids
+            with trio.move_on_after(KILL_WAIT_S):
+                others = await self._child.kill_whoever_comes()
+                killed = tuple(sorted({*killed, *others}))
+        elif self._stopping.cause is None:
+            return (), ()
+        with trio.move_on_after(SETTLE_S):
+            await self._output.ended.wait()
+        with suppress(OSError):
+            survivors = tuple(process.pid for process in self._child.members())
+        return tuple(pid for pid in killed if pid not in survivors), survivors
+
+
+def _signal_name(code: int) -> str | None:
+    """The signal that `code` (minus its number) stands for, None for an exit code."""
+    return None if code >= 0 else signal_name(-code)

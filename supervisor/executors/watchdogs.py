@@ -1,0 +1,53 @@
+"""What asks for a run's end on its own: time that has passed, silence, a log that is full.
+
+Each is a task that ends by itself, or is cancelled when the program has ended.
+"""
+
+from __future__ import annotations
+
+import trio
+
+from supervisor import clock
+from supervisor.executors import Console
+from supervisor.model import SYSTEM, Deadline, StopCause, StopRequest
+from supervisor.spec import OnFull, RunSpec
+
+
+def start_watchdogs(
+    nursery: trio.Nursery, console: Console, spec: RunSpec, deadlines: tuple[Deadline, ...]
+) -> None:
+    """Start those that `spec` wants; `deadlines` are those of its time limit."""
+    for deadline in deadlines:
+        nursery.start_soon(_ask_in_time, console, spec, deadline)
+    if spec.no_output_timeout_s is not None:
+        nursery.start_soon(_ask_when_silent, console, spec, spec.no_output_timeout_s)
+    if spec.log_limit is not None and spec.log_limit.on_full is OnFull.FAIL:
+        nursery.start_soon(_ask_when_full, console, spec)
+
+
+async def _ask_in_time(console: Console, spec: RunSpec, deadline: Deadline) -> None:
+    await trio.sleep(max(0.0, clock.seconds_until(deadline.at)))
+    _ask(console, spec, StopCause.TIMEOUT)
+
+
+async def _ask_when_silent(console: Console, spec: RunSpec, limit_s: float) -> None:
+    """Ask when nothing was written for `limit_s`; a log that cannot be written is no silence."""
+    log = console.log
+    while True:
+        size = log.size
+        with trio.move_on_after(limit_s) as patience:
+            while log.size == size:
+                await log.grew.wait()
+        if patience.cancelled_caught and log.trouble is None:
+            break
+    _ask(console, spec, StopCause.NO_OUTPUT_TIMEOUT)
+
+
+async def _ask_when_full(console: Console, spec: RunSpec) -> None:
+    while not console.log.overflowed:
+        await console.log.grew.wait()
+    _ask(console, spec, StopCause.OUTPUT_LIMIT)
+
+
+def _ask(console: Console, spec: RunSpec, cause: StopCause) -> None:
+    console.ask_stop(StopRequest(cause, spec.stop, by=SYSTEM))
