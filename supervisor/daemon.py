@@ -85,6 +85,8 @@ async def _serve(
             trio.open_nursery() as nursery,
         ):
             await nursery.start(serve_web, app, sockets, settings.web.limits, shutdown)
+            for trouble in supervisor.refused():
+                _log.warning("%s", trouble)
             for trouble in await supervisor.autostart():
                 _log.error("%s", trouble)
             _announce(settings, sockets, dev=dev)

@@ -13,6 +13,7 @@ import trio
 
 from supervisor.engine import Engine
 from supervisor.errors import (
+    BadValue,
     NoSuchJob,
     RunEnded,
     RunNotEnded,
@@ -82,16 +83,21 @@ class Supervisor:
         if request.id is not None:
             check_new_id(request.id)
         spec = resolve_request(request, self._jobs.by_name, cwd=self._jobs.cwd)
+        self._executor.check(spec)
         if spec.log_limit is None:
             spec = msgspec.structs.replace(spec, log_limit=self._jobs.log_limit)
         digest = hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
         return await self._engine.create(spec, by, run_id=request.id, digest=digest)
 
     async def retry(self, run_id: str, by: Actor) -> Run:
-        """A new run of an ended one's spec. Raises NoSuchRun, RunNotEnded, ShuttingDown."""
+        """A new run of an ended one's spec.
+
+        Raises NoSuchRun, RunNotEnded, ShuttingDown, BadValue if it cannot be had any more.
+        """
         run = await self.get(run_id)
         if not run.status.ended:
             raise RunNotEnded(f"run {run_id} is {run.status}; only an ended run can be retried")
+        self._executor.check(run.spec)
         retry, _new = await self._engine.create(
             run.spec, by, attempt=run.attempt + 1, retry_of=run.retry_of or run.id
         )
@@ -240,6 +246,16 @@ class Supervisor:
                 found.append(exc.message)
         if patience.cancelled_caught:
             found.append(f"the journal did not answer within {_CHECK_S:g} s")
+        return found
+
+    def refused(self) -> Sequence[str]:
+        """The jobs of which no run can be had here, each with the reason in words."""
+        found = []
+        for job in self.jobs():
+            try:
+                self._executor.check(job)
+            except BadValue as exc:
+                found.append(f"job {job.name} will be refused: {exc.field}: {exc.message}")
         return found
 
     async def autostart(self) -> Sequence[str]:

@@ -6,6 +6,8 @@ import enum
 
 from msgspec import Struct, field
 
+from supervisor.conditions import Conditions
+
 
 class StopPolicy(Struct, frozen=True):
     """How a run is stopped: `signal` to its whole tree, then SIGKILL after `grace_s` seconds."""
@@ -74,7 +76,7 @@ class Param(Struct, frozen=True, kw_only=True):
     choices: tuple[str, ...] = ()
 
 
-class Job(Struct, frozen=True, kw_only=True):
+class Job(Conditions, frozen=True, kw_only=True):
     """A named definition from jobs.toml. Exactly one of `command` and `shell` is set."""
 
     name: str
@@ -96,7 +98,7 @@ class Job(Struct, frozen=True, kw_only=True):
     output: OutputMode = OutputMode.SPLIT
 
 
-class RunSpec(Struct, frozen=True, kw_only=True):
+class RunSpec(Conditions, frozen=True, kw_only=True):
     """What one run executes, fully resolved: no placeholder left, nothing looked up later.
 
     `argv` is what is executed, a shell line being `/bin/sh -c LINE`. `env` is what is laid over

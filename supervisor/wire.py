@@ -10,6 +10,7 @@ from datetime import datetime
 
 from msgspec import UNSET, Struct, UnsetType, field
 
+from supervisor.conditions import Conditions, with_conditions
 from supervisor.model import (
     Actor,
     Entry,
@@ -21,7 +22,7 @@ from supervisor.model import (
     Tracking,
     Usage,
 )
-from supervisor.spec import LogLimit, OutputMode, Param, ParamValue, StopPolicy
+from supervisor.spec import LogLimit, OutputMode, Param, ParamValue, RunSpec, StopPolicy
 
 RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
@@ -34,6 +35,20 @@ class StopWish(Struct, frozen=True, forbid_unknown_fields=True):
 
     signal: str | None = None
     grace: str | float | None = None
+
+
+class LimitsWish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a command may use, as a request says it: sizes such as `"2G"`, see `RunLimits`."""
+
+    memory: str | int | None = None
+    cpu: float | None = None
+    pids: int | None = None
+    io_weight: int | None = None
+    nofile: int | None = None
+    core: str | int | None = None
+    stack: str | int | None = None
+    data: str | int | None = None
+    cpu_time: str | float | None = None
 
 
 class SubmitRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -54,6 +69,10 @@ class SubmitRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     output: OutputMode | None = None
     priority: int | None = None
     tags: tuple[str, ...] = ()
+    limits: LimitsWish | None = None
+    nice: int | None = None
+    ionice: str | None = None
+    umask: str | None = None
 
 
 class CancelRequest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,7 +96,7 @@ class LogInfo(Struct, frozen=True):
     oldest: int
 
 
-class RunSpecView(Struct, frozen=True, kw_only=True):
+class RunSpecView(Conditions, frozen=True, kw_only=True):
     """What a run executes, as shown."""
 
     command: tuple[str, ...]
@@ -155,21 +174,7 @@ def show_run(run: Run, log: LogInfo) -> RunView:
         pid=run.process.pid if run.process else None,
         process=run.process,
         tracking=run.tracking,
-        spec=RunSpecView(
-            command=spec.argv,
-            shell=spec.shell,
-            cwd=spec.cwd,
-            env=spec.env,
-            params=spec.params,
-            stop=spec.stop,
-            timeout_s=spec.timeout_s,
-            queue_timeout_s=spec.queue_timeout_s,
-            no_output_timeout_s=spec.no_output_timeout_s,
-            concurrency=spec.concurrency,
-            log_limit=spec.log_limit,
-            output=spec.output,
-            executor=spec.executor,
-        ),
+        spec=_show_spec(spec),
         stop=run.stop,
         output_complete=run.output_complete,
         killed=run.killed,
@@ -177,6 +182,25 @@ def show_run(run: Run, log: LogInfo) -> RunView:
         usage=run.usage,
         log=log,
     )
+
+
+def _show_spec(spec: RunSpec) -> RunSpecView:
+    view = RunSpecView(
+        command=spec.argv,
+        shell=spec.shell,
+        cwd=spec.cwd,
+        env=spec.env,
+        params=spec.params,
+        stop=spec.stop,
+        timeout_s=spec.timeout_s,
+        queue_timeout_s=spec.queue_timeout_s,
+        no_output_timeout_s=spec.no_output_timeout_s,
+        concurrency=spec.concurrency,
+        log_limit=spec.log_limit,
+        output=spec.output,
+        executor=spec.executor,
+    )
+    return with_conditions(view, spec)
 
 
 class RunList(Struct, frozen=True):
@@ -201,7 +225,7 @@ class EventList(Struct, frozen=True):
     events: tuple[EventView, ...]
 
 
-class JobView(Struct, frozen=True, kw_only=True):
+class JobView(Conditions, frozen=True, kw_only=True):
     """A job as the API shows it, with its last run if it ever ran."""
 
     name: str

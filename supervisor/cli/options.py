@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import click
+import msgspec
 from msgspec import structs
 
 from supervisor.client.address import Address, socket_address, url_address
 from supervisor.client.api import Client, RunFilter
 from supervisor.errors import BadValue, ConfigError, RunwireError
 from supervisor.spec import OutputMode
-from supervisor.wire import StopWish, SubmitRequest
+from supervisor.wire import LimitsWish, StopWish, SubmitRequest
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -149,6 +150,16 @@ _RUN_OPTIONS = (
         help="How it writes.  [default: split]",
     ),
     click.option("--priority", type=int, help="Higher runs first."),
+    click.option(
+        "--limit",
+        "limits",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="What a command may use, such as memory=2G.",
+    ),
+    click.option("--nice", type=int, help="A command's nice value, -20 to 19."),
+    click.option("--ionice", metavar="CLASS", help="Its I/O priority, such as idle."),
+    click.option("--umask", metavar="OCTAL", help="Its umask, such as 027."),
     click.option("--tag", "tags", multiple=True, metavar="TAG", help="To find it by."),
 )
 
@@ -173,6 +184,10 @@ def run_options(command: Callable[..., R]) -> Callable[..., R]:
             stop=stop if stop != StopWish() else None,
             output=_output(options.pop("output")),
             priority=options.pop("priority"),
+            limits=_limits(options.pop("limits")),
+            nice=options.pop("nice"),
+            ionice=options.pop("ionice"),
+            umask=options.pop("umask"),
             tags=asked["tags"],
         )
         return command(address, request, **options)
@@ -210,6 +225,17 @@ def _assignments(given: tuple[str, ...], option: str) -> dict[str, Any]:
     if not all(name and equals for name, equals, _ in pairs):
         raise click.UsageError(f"{option} takes NAME=VALUE.")
     return {name: value for name, _, value in pairs}
+
+
+def _limits(given: tuple[str, ...]) -> LimitsWish | None:
+    """Raises UsageError for a name or a value that no limit has."""
+    if not given:
+        return None
+    try:
+        return msgspec.convert(_assignments(given, "--limit"), LimitsWish, strict=False)
+    except msgspec.ValidationError as exc:
+        known = ", ".join(LimitsWish.__struct_fields__)
+        raise click.UsageError(f"--limit: {exc}; the names are {known}.") from None
 
 
 def _environment(given: tuple[str, ...]) -> dict[str, str]:

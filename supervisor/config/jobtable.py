@@ -6,6 +6,8 @@ import re
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
+from supervisor.conditions import with_conditions
+from supervisor.config.conditiontable import read_conditions
 from supervisor.config.jobcheck import check_job
 from supervisor.config.paramtable import read_params
 from supervisor.config.tomltable import Table
@@ -58,6 +60,15 @@ _OTHER_NAMES = MappingProxyType(
         "stopsignal": "stop.signal",
         "stop_timeout": "stop.grace",
         "stopwaitsecs": "stop.grace",
+        "memory": "limits.memory",
+        "nofile": "limits.nofile",
+        "cpu": "limits.cpu",
+        "pids": "limits.pids",
+        "max_memory": "limits.memory",
+        "ulimit": "limits",
+        "rlimits": "limits",
+        "niceness": "nice",
+        "resources": "limits",
         "time_limit": "timeout",
     }
 )
@@ -100,6 +111,7 @@ def _read_job(table: Table, name: str, base: str) -> Job:
         log_limit=read_log_limit(table),
         output=table.parsed("output", check_output, OutputMode.SPLIT),
     )
+    job = with_conditions(job, read_conditions(table))
     table.close(_OTHER_NAMES)
     check_job(table, job)
     return job

@@ -11,13 +11,26 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from supervisor.errors import BadValue
 from supervisor.jobs.placeholders import placeholders
+from supervisor.processes.grants import check_grantable
 from supervisor.spec import Job
 
 
 def missing_here(jobs: Iterable[Job]) -> tuple[str, ...]:
-    """A line for each directory and program of `jobs` that is not there, in their order."""
-    return tuple(line for job in jobs for line in _missing(job))
+    """A line for each directory and program of `jobs` that is not there, in their order.
+
+    Also for what a server that is started here, by this user, could not grant them.
+    """
+    return tuple(line for job in jobs for line in (*_missing(job), *_not_granted(job)))
+
+
+def _not_granted(job: Job) -> list[str]:
+    try:
+        check_grantable(job)
+    except BadValue as exc:
+        return [f"job {job.name}: key {exc.field}: {exc.message}"]
+    return []
 
 
 def _missing(job: Job) -> list[str]:

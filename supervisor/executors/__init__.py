@@ -21,6 +21,7 @@ from typing import Protocol
 import msgspec
 import trio
 
+from supervisor.conditions import Conditions
 from supervisor.log.capture import capture
 from supervisor.log.logwriter import LogWriter
 from supervisor.model import (
@@ -123,6 +124,9 @@ class Executor(Protocol):
     """Whether `Dispatched` must be on disk before `execute`: where something that `execute` makes
     could outlive the server without a start on record. A gate that closes with it rules that out.
     """
+
+    def check(self, conditions: Conditions) -> None:
+        """Raise BadValue, for the field at fault, if no run can be had under these conditions."""
 
     async def execute(self, run: Run, console: Console) -> Outcome:
         """Run it from start to end."""

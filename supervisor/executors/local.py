@@ -12,6 +12,7 @@ from contextlib import ExitStack
 
 import trio
 
+from supervisor.conditions import Conditions
 from supervisor.errors import LaunchError, RunEnded
 from supervisor.executors import Console, Trace
 from supervisor.executors.environment import inheritable, marks, run_environment
@@ -30,6 +31,8 @@ from supervisor.model import (
     StopStep,
     Tracking,
 )
+from supervisor.processes.conditions import in_numbers
+from supervisor.processes.grants import check_grantable
 from supervisor.processes.launcher import GatedProcess, Launcher, LaunchRequest
 from supervisor.processes.tracking import Tracker
 from supervisor.processes.tree import KILL
@@ -57,12 +60,17 @@ class LocalExecutor:
         self._sweep = Sweep(instance)
         self._live: dict[str, GatedProcess] = {}
 
+    def check(self, conditions: Conditions) -> None:
+        """Raise BadValue if this process cannot grant it (see `Executor`)."""
+        check_grantable(conditions)
+
     async def execute(self, run: Run, console: Console) -> Outcome:
         """Run it from start to end (see `Executor`)."""
         request = LaunchRequest(
             argv=run.spec.argv,
             env=run_environment(run, self._inherited, self._instance),
             cwd=run.spec.cwd,
+            conditions=in_numbers(run.spec),
         )
         with ExitStack() as owned:
             try:

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 from msgspec import structs
 
+from supervisor.conditions import Conditions, with_conditions
 from supervisor.errors import BadRequest, BadValue, NoSuchJob
 from supervisor.jobs.checks import (
     check_command,
@@ -19,6 +20,7 @@ from supervisor.jobs.checks import (
     check_timeout,
     path_problem,
 )
+from supervisor.jobs.conditions import read_wish
 from supervisor.jobs.params import bind_params, to_text, variable
 from supervisor.jobs.placeholders import fill
 from supervisor.signals import parse_signal
@@ -54,6 +56,9 @@ def resolve(job: Job, request: SubmitRequest) -> RunSpec:
     for field in ("cwd", "env"):
         if getattr(request, field) not in (None, {}):
             raise BadRequest(f"a job's {field} cannot be changed by a request", field=field)
+    for field in Conditions.__struct_fields__:
+        if getattr(request, field) is not None:
+            raise BadRequest(f"a job's {field} cannot be changed by a request", field=field)
     values = bind_params(job, request.params)
     texts = {name: to_text(value) for name, value in values.items()}
     spec = RunSpec(
@@ -73,7 +78,7 @@ def resolve(job: Job, request: SubmitRequest) -> RunSpec:
         log_limit=job.log_limit,
         output=job.output,
     )
-    return _override(spec, request)
+    return _override(with_conditions(spec, job), request)
 
 
 def resolve_adhoc(request: SubmitRequest, *, cwd: str) -> RunSpec:
@@ -95,7 +100,7 @@ def resolve_adhoc(request: SubmitRequest, *, cwd: str) -> RunSpec:
         cwd=_directory(request.cwd, cwd),
         env=dict(request.env),
     )
-    return _override(spec, request)
+    return _override(with_conditions(spec, read_wish(request)), request)
 
 
 def _argv(

@@ -26,6 +26,7 @@ from msgspec import Struct
 from supervisor.errors import LaunchError
 from supervisor.model import ProcessRef, Usage
 from supervisor.processes import launcher_child, procfs
+from supervisor.processes.conditions import LaunchConditions, name_of
 from supervisor.processes.tree import Leader
 
 _BETTER_WORDS = {
@@ -38,11 +39,13 @@ PATIENCE_S = 10.0
 
 
 class LaunchRequest(Struct, frozen=True, kw_only=True):
-    """What to execute. `env` is the whole environment, nothing is inherited."""
+    """What to execute. `env` is the whole environment, nothing is inherited but what
+    `conditions` leave as it is."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
     cwd: str
+    conditions: LaunchConditions = LaunchConditions()
 
 
 class StartFailure(Struct, frozen=True):
@@ -143,10 +146,13 @@ def _describe_failure(failure: StartFailure, request: LaunchRequest) -> str:
     if not code:
         return f"cannot start: {failure.detail}"
     why = _BETTER_WORDS.get(code, f"{os.strerror(code)} ({errno.errorcode.get(code, code)})")
-    if failure.stage == "cwd":
-        return f'cannot enter the working directory "{request.cwd}": {why}'
-    if failure.stage == "cgroup":
-        return f"cannot enter its control group: {why}"
+    before = {
+        "cwd": f'cannot enter the working directory "{request.cwd}"',
+        "condition": f"cannot set {name_of(failure.detail)} for it",
+        "cgroup": "cannot enter its control group",
+    }
+    if failure.stage in before:
+        return f"{before[failure.stage]}: {why}"
     if failure.stage == "interpreter":
         what = f'the interpreter "{failure.detail}"' if failure.detail else "the loader"
         return f'cannot execute "{program}": {what} that it needs is missing (ENOENT)'
@@ -280,6 +286,7 @@ def _encode(request: LaunchRequest) -> bytes:
                 "argv": [_as_bytes(part) for part in request.argv],
                 "env": {_as_bytes(name): _as_bytes(text) for name, text in request.env.items()},
                 "cwd": _as_bytes(request.cwd),
+                "conditions": request.conditions,
             }
         )
     except UnicodeEncodeError as exc:

@@ -12,11 +12,12 @@ New processes are made with CLONE_PARENT (clone(2)): they are children of the se
 launcher, so the server waits for them and the launcher may die without taking anything along.
 
 Request: 4 bytes length (native order) carrying five descriptors (gate, report, stdin, stdout,
-stderr) or six (the directory of the control group to be in), then that many bytes of JSON: {"argv": [..], "env": {..}, "cwd": ".."}, where each
-character below 256 stands for the byte of that value.
+stderr) or six (the directory of the control group to be in), then that many bytes of JSON: {"argv": [..], "env": {..}, "cwd": "..", "conditions": {..}}, where each
+character below 256 stands for the byte of that value; the conditions are `LaunchConditions` of
+`supervisor.processes.conditions`.
 Reply: 4 bytes, the pid, or the errno below zero.
 Report, only if the start fails: JSON {"stage", "errno", "detail"}, stage being "cgroup", "cwd",
-"program" or "interpreter" (which `detail` then names). It has at most REPORT_LIMIT bytes.
+"condition" (`detail` then names it), "program" or "interpreter" (which `detail` then names). It has at most REPORT_LIMIT bytes.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ import socket
 import struct
 import sys
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 LENGTH = struct.Struct("=i")
-Request = tuple[list[bytes], dict[bytes, bytes], bytes]
-"""argv, env, cwd."""
+Request = tuple[list[bytes], dict[bytes, bytes], bytes, dict[str, Any]]
+"""argv, env, cwd, conditions."""
 DESCRIPTORS = 5
 _CGROUP = 5
 """The place among the descriptors of the one that need not be there."""
@@ -51,6 +52,9 @@ _CLONE_PARENT = 0x00008000
 _CLONE_INTO_CGROUP = 0x200000000
 _SYS_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220, "loongarch64": 220, "ppc64le": 120}
 _SYS_CLONE3 = 435
+_SYS_IOPRIO_SET = {"x86_64": 251, "ppc64le": 273}
+_SYS_IOPRIO_SET_ELSEWHERE = 30
+_IOPRIO_WHO_PROCESS = 1
 _CLONE_ARGS = struct.Struct("=11Q")
 
 
@@ -62,6 +66,7 @@ def main() -> None:
     if sys.argv[2]:
         _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]), hard))
+    _be_no_exception()
     clone, clone_into = _clone_parent(), _clone_into()
     ignored = [n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN]
     while True:
@@ -85,6 +90,13 @@ def main() -> None:
         for fd in fds:
             os.close(fd)
         channel.sendall(LENGTH.pack(answer))
+
+
+def _be_no_exception() -> None:
+    """What protects the server when memory runs out is not for what it runs (proc_pid_oom_score_adj(5))."""
+    with open("/proc/self/oom_score_adj", "r+b", buffering=0) as file:  # noqa: PTH123 - no pathlib here
+        if int(file.read()) < 0:
+            file.write(b"0")
 
 
 def _clone_parent() -> Callable[[], int]:
@@ -146,7 +158,7 @@ def _parse(body: bytes) -> Request:
     request = json.loads(body)
     argv = [_to_bytes(part) for part in request["argv"]]
     env = {_to_bytes(name): _to_bytes(text) for name, text in request["env"].items()}
-    return argv, env, _to_bytes(request["cwd"])
+    return argv, env, _to_bytes(request["cwd"]), request.get("conditions", {})
 
 
 def _become(request: Request, fds: list[int], ignored: Sequence[int]) -> NoReturn:
@@ -178,7 +190,10 @@ def _execute(request: Request, fds: list[int], ignored: Sequence[int]) -> tuple[
         os.dup2(fd, number)
     if os.read(fds[0], 1) == b"":
         os._exit(NEVER_STARTED)
-    argv, env, cwd = request
+    argv, env, cwd, conditions = request
+    unmet = _meet(conditions)
+    if unmet is not None:
+        return "condition", *unmet
     try:
         os.chdir(cwd)
     except OSError as exc:
@@ -194,6 +209,34 @@ def _execute(request: Request, fds: list[int], ignored: Sequence[int]) -> tuple[
     code = failures[0].errno or 0
     missing = _missing_interpreter(argv[0], env) if code == errno.ENOENT else None
     return ("program", code, "") if missing is None else ("interpreter", code, missing)
+
+
+def _meet(conditions: dict[str, Any]) -> tuple[int, str] | None:
+    """Have the program's conditions hold from here on; else the errno and what cannot be had."""
+    name = ""
+    try:
+        for name, value in conditions.items():
+            match name:
+                case "nice":
+                    os.setpriority(os.PRIO_PROCESS, 0, value)
+                case "ionice":
+                    _set_io_priority(value)
+                case "umask":
+                    os.umask(value)
+                case _:
+                    resource.setrlimit(*value)
+    except ValueError:  # the resource module's word for more than the hard limit
+        return errno.EPERM, name
+    except OSError as exc:
+        return exc.errno or 0, name
+    return None
+
+
+def _set_io_priority(priority: int) -> None:
+    number = _SYS_IOPRIO_SET.get(os.uname().machine, _SYS_IOPRIO_SET_ELSEWHERE)
+    libc = ctypes.PyDLL(None, use_errno=True)
+    if libc.syscall(ctypes.c_long(number), _IOPRIO_WHO_PROCESS, 0, priority) < 0:
+        raise OSError(ctypes.get_errno(), "ioprio_set")
 
 
 def _enter(cgroup: int) -> None:

@@ -33,6 +33,7 @@ from pathlib import Path
 import trio
 
 from supervisor import clock
+from supervisor.conditions import Conditions
 from supervisor.errors import RunEnded, StorageUnavailable
 from supervisor.executors import Console, Trace
 from supervisor.log.logwriter import LogWriter
@@ -98,6 +99,9 @@ class FakeExecutor:
     def processes(self) -> int:
         """How many programs are running."""
         return sum(not process.exited.is_set() for process in self._live.values())
+
+    def check(self, conditions: Conditions) -> None:
+        """Nothing is out of its reach."""
 
     async def execute(self, run: Run, console: Console) -> Outcome:
         """Run it from start to end (see `Executor`)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quart import Response
 
+from supervisor.conditions import with_conditions
 from supervisor.errors import NoSuchJob
 from supervisor.model import Run
 from supervisor.spec import Job
@@ -29,7 +30,7 @@ async def show_job(call: Call, name: str) -> Response:
 
 def _view(call: Call, job: Job, last: Run | None) -> JobView:
     seen = last is not None and call.claims.covers(last)
-    return JobView(
+    view = JobView(
         name=job.name,
         description=job.description,
         command=job.command,
@@ -48,3 +49,4 @@ def _view(call: Call, job: Job, last: Run | None) -> JobView:
         tags=job.tags,
         last_run=call.view(last) if last is not None and seen else None,
     )
+    return with_conditions(view, job)

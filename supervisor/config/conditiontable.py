@@ -1,0 +1,41 @@
+"""The keys of a job that say under what conditions it runs. Pure."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from supervisor.conditions import Conditions, RunLimits
+from supervisor.config.tomltable import Table
+from supervisor.jobs.conditions import LIMITS, make_limits, read_ionice, read_nice, read_umask
+
+_OTHER_NAMES = MappingProxyType(
+    {
+        "blkio_weight": "io_weight",
+        "cpu_quota": "cpu",
+        "cpus": "cpu",
+        "fds": "nofile",
+        "mem": "memory",
+        "memory_max": "memory",
+        "nproc": "pids",
+        "open_files": "nofile",
+        "processes": "pids",
+        "tasks": "pids",
+        "tasks_max": "pids",
+    }
+)
+
+
+def read_conditions(table: Table) -> Conditions:
+    """What the job's table says of it."""
+    return Conditions(
+        limits=_read_limits(table.table("limits")),
+        nice=table.parsed("nice", read_nice, None),
+        ionice=table.parsed("ionice", read_ionice, None),
+        umask=table.parsed("umask", read_umask, None),
+    )
+
+
+def _read_limits(table: Table) -> RunLimits:
+    limits = make_limits({name: table.parsed(name, read, None) for name, read in LIMITS.items()})
+    table.close(_OTHER_NAMES)
+    return limits
