@@ -285,8 +285,9 @@ class Engine:
     async def _carry_out(self, live: LiveRun, log: LogWriter, carry: Carry) -> None:
         """From its first byte to its end, which is then on its way to the disk."""
         live.log = self._open_logs[live.run.id] = log
+        live.console = Console(log, live.stop, self._poster(live))
         try:
-            outcome = await carry(live.run, Console(log, live.stop, self._poster(live)))
+            outcome = await carry(live.run, live.console)
             if live.posted.status is Status.QUEUED and _waits_on(outcome):
                 self._never_started(live, Requeued("the server went down before it started"))
                 return
@@ -294,6 +295,7 @@ class Engine:
             live.changed.fire()
             await _sync(log)
         finally:
+            live.console = None
             del self._open_logs[live.run.id]
             log.close()
         self._end(live, lifecycle.judge(outcome), SYSTEM)

@@ -12,7 +12,8 @@ RunwireError                     never raised directly
 ├── Conflict                     the request contradicts what is already true
 │   ├── RunEnded                 the run ended before the request came
 │   ├── RunNotEnded              only an ended run can be deleted or retried
-│   └── RunIdTaken               another run has this id
+│   ├── RunIdTaken               another run has this id
+│   └── InputClosed              the run takes no input: not yet, not at all, or not any more
 ├── Denied                       the caller may not
 │   ├── Unauthenticated          no credentials, or bad ones
 │   └── Forbidden                good credentials without the needed scope (names it)
@@ -120,6 +121,17 @@ class RunIdTaken(Conflict):
     """A different run already has the id that the client chose."""
 
     code = "run_id_taken"
+
+
+class InputClosed(Conflict):
+    """The run takes no input: it has not started, never took any, or does not read any more."""
+
+    code = "input_closed"
+
+    def __init__(self, message: str, *, taken: int = 0) -> None:
+        """`taken` is how many bytes were taken before it was closed."""
+        super().__init__(message if not taken else f"{message}; {taken} bytes were taken before")
+        self.taken = taken
 
 
 class Denied(RunwireError):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import trio
 
-from supervisor.executors import StopBox
+from supervisor.executors import Console, StopBox
 from supervisor.log.logwriter import LogWriter
 from supervisor.model import Entry, Run, StopRequest
 from supervisor.pulse import Pulse
@@ -54,6 +54,8 @@ class LiveRun:
         """Fires when its log has grown, its status has changed, or it has ended."""
         self.ended = trio.Event()
         """Set once its end is on disk."""
+        self.console: Console | None = None
+        """Its ends, while it is carried out."""
         self.log: LogWriter | None = None
         """Its log, once it has one; closed once it is complete."""
         self.log_complete = False

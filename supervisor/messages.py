@@ -10,7 +10,7 @@ import msgspec
 import orjson
 from msgspec import Struct
 
-from supervisor.errors import BadRequest
+from supervisor.errors import BadRequest, RunwireError
 from supervisor.lifecycle import TRANSITIONS
 from supervisor.model import (
     Actor,
@@ -101,6 +101,12 @@ def end_message(offset: int, run: RunView) -> bytes:
 def error_message(code: str, message: str) -> bytes:
     """`error`: why the connection is about to be closed."""
     return orjson.dumps({"type": "error", "code": code, "message": message})
+
+
+def input_message(taken: int, error: RunwireError | None = None) -> bytes:
+    """`input`: the answer to one: how many bytes were taken, and why no more, if not all were."""
+    why = {} if error is None else {"code": error.code, "message": error.message}
+    return orjson.dumps({"type": "input", "taken": taken, **why})
 
 
 PING = orjson.dumps({"type": "ping"})
@@ -231,11 +237,18 @@ class Auth(Struct, frozen=True, tag="auth", forbid_unknown_fields=True):
     token: str
 
 
+class Input(Struct, frozen=True, tag="input", forbid_unknown_fields=True):
+    """Text for the run to read; with `eof` that was all."""
+
+    data: str = ""
+    eof: bool = False
+
+
 class Pong(Struct, frozen=True, tag="pong", forbid_unknown_fields=True):
     """An answer to `ping`."""
 
 
-ClientMessage = Hello | Ack | Seek | Auth | Pong
+ClientMessage = Hello | Ack | Seek | Auth | Input | Pong
 
 _decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
 

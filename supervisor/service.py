@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -14,13 +15,14 @@ import trio
 from supervisor.engine import Engine
 from supervisor.errors import (
     BadValue,
+    InputClosed,
     NoSuchJob,
     RunEnded,
     RunNotEnded,
     RunwireError,
     StorageUnavailable,
 )
-from supervisor.executors import Executor
+from supervisor.executors import Executor, Input
 from supervisor.jobs.checks import check_new_id
 from supervisor.jobs.resolve import override_stop, resolve_request
 from supervisor.journal import Journal
@@ -45,6 +47,7 @@ from supervisor.statedir import StateDir
 from supervisor.wire import (
     CancelRequest,
     EventView,
+    InputTaken,
     LogInfo,
     SignalRequest,
     SubmitRequest,
@@ -133,6 +136,26 @@ class Supervisor:
         posting = self._engine.post(live, Signalled(step, stopping=False), by)
         await self._engine.wait_committed(posting)
         return live.run
+
+    async def send_input(
+        self, run_id: str, data: bytes, *, end: bool = False, patience_s: float = math.inf
+    ) -> InputTaken:
+        """Hand the run `data` to read, and with `end` their end; what was taken in time.
+
+        Raises NoSuchRun, RunEnded, and InputClosed if it takes none, not yet or not any more.
+        """
+        return await (await self._input(run_id)).send(data, end=end, patience_s=patience_s)
+
+    async def _input(self, run_id: str) -> Input:
+        live = self._engine.live.get(run_id)
+        if live is None or live.posted.status.ended:
+            run = await self.get(run_id)
+            raise RunEnded(f"run {run_id} has {run.status}, so there is nothing that reads")
+        if live.posted.status is Status.QUEUED:
+            raise InputClosed(f"run {run_id} has not started yet")
+        if live.console is None or live.console.input is None:
+            raise InputClosed(f'run {run_id} takes no input: it has no stdin = "open"')
+        return live.console.input
 
     async def delete(self, run_id: str, by: Actor) -> None:
         """Forget an ended run and remove its log. Raises NoSuchRun, RunNotEnded."""

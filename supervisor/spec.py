@@ -32,6 +32,23 @@ class OutputMode(enum.StrEnum):
     MERGED = "merged"
 
 
+class StdinMode(enum.StrEnum):
+    """What a run reads: nothing, or what is sent to it while it runs."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+
+
+class StdinSource(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a run reads: the content of `file`, a path from its `cwd`, or `text`. One is None."""
+
+    file: str | None = None
+    text: str | None = None
+
+
+Stdin = StdinMode | StdinSource
+
+
 class LogLimit(Struct, frozen=True):
     """How much of a run's output is kept: `max_bytes`, more or less."""
 
@@ -96,6 +113,7 @@ class Job(Conditions, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     log_limit: LogLimit | None = None
     output: OutputMode = OutputMode.SPLIT
+    stdin: Stdin = StdinMode.CLOSED
 
 
 class RunSpec(Conditions, frozen=True, kw_only=True):
@@ -120,4 +138,5 @@ class RunSpec(Conditions, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     log_limit: LogLimit | None = None
     output: OutputMode = OutputMode.SPLIT
+    stdin: Stdin = StdinMode.CLOSED
     executor: str = "local"

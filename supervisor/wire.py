@@ -22,7 +22,7 @@ from supervisor.model import (
     Tracking,
     Usage,
 )
-from supervisor.spec import LogLimit, OutputMode, Param, ParamValue, RunSpec, StopPolicy
+from supervisor.spec import LogLimit, OutputMode, Param, ParamValue, RunSpec, Stdin, StopPolicy
 
 RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
@@ -67,6 +67,7 @@ class SubmitRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     timeout: str | float | None = None
     stop: StopWish | None = None
     output: OutputMode | None = None
+    stdin: Stdin | None = None
     priority: int | None = None
     tags: tuple[str, ...] = ()
     limits: LimitsWish | None = None
@@ -87,6 +88,16 @@ class SignalRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /runs/{id}/signal`: one signal by name, such as `HUP`; no change of status."""
 
     signal: str
+
+
+class InputTaken(Struct, frozen=True):
+    """The answer to `POST /runs/{id}/input`: how many bytes were `taken`, from the first on.
+
+    `eof` is whether the run's input was closed behind them.
+    """
+
+    taken: int
+    eof: bool
 
 
 class LogInfo(Struct, frozen=True):
@@ -111,6 +122,7 @@ class RunSpecView(Conditions, frozen=True, kw_only=True):
     concurrency: int | None
     log_limit: LogLimit | None
     output: OutputMode
+    stdin: Stdin
     executor: str
 
 
@@ -198,6 +210,7 @@ def _show_spec(spec: RunSpec) -> RunSpecView:
         concurrency=spec.concurrency,
         log_limit=spec.log_limit,
         output=spec.output,
+        stdin=spec.stdin,
         executor=spec.executor,
     )
     return with_conditions(view, spec)
@@ -244,6 +257,7 @@ class JobView(Conditions, frozen=True, kw_only=True):
     tags: tuple[str, ...]
     log_limit: LogLimit | None
     output: OutputMode
+    stdin: Stdin
     last_run: RunView | None
 
 

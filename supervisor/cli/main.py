@@ -29,6 +29,7 @@ _MODULES = MappingProxyType(
         "logs": "supervisor.cli.streams",
         "cancel": "supervisor.cli.runs",
         "signal": "supervisor.cli.runs",
+        "input": "supervisor.cli.input",
         "retry": "supervisor.cli.runs",
         "jobs": "supervisor.cli.runs",
         "token": "supervisor.cli.token",
@@ -37,6 +38,9 @@ _MODULES = MappingProxyType(
         "completion": "supervisor.cli.server",
     }
 )
+
+
+_BUILTIN = frozenset({"input", "list"})
 
 
 class Commands(click.Group):
@@ -53,7 +57,8 @@ class Commands(click.Group):
         if cmd_name not in _MODULES:
             return None
         module = import_module(_MODULES[cmd_name])
-        command = getattr(module, "list_" if cmd_name == "list" else cmd_name)
+        # Python has functions of these names.
+        command = getattr(module, f"{cmd_name}_" if cmd_name in _BUILTIN else cmd_name)
         assert isinstance(command, click.Command)  # noqa: S101 - a mistake in the table above
         return command
 

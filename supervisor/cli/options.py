@@ -15,7 +15,7 @@ from msgspec import structs
 from supervisor.client.address import Address, socket_address, url_address
 from supervisor.client.api import Client, RunFilter
 from supervisor.errors import BadValue, ConfigError, RunwireError
-from supervisor.spec import OutputMode
+from supervisor.spec import OutputMode, Stdin, StdinMode, StdinSource
 from supervisor.wire import LimitsWish, StopWish, SubmitRequest
 
 P = ParamSpec("P")
@@ -149,6 +149,12 @@ _RUN_OPTIONS = (
         type=click.Choice([mode.value for mode in OutputMode]),
         help="How it writes.  [default: split]",
     ),
+    click.option(
+        "--stdin",
+        metavar="FILE",
+        help="A file for a command to read; `open`: what `input` sends.  [default: nothing]",
+    ),
+    click.option("--stdin-text", metavar="TEXT", help="A text for a command to read."),
     click.option("--priority", type=int, help="Higher runs first."),
     click.option(
         "--limit",
@@ -183,6 +189,7 @@ def run_options(command: Callable[..., R]) -> Callable[..., R]:
             timeout=options.pop("timeout"),
             stop=stop if stop != StopWish() else None,
             output=_output(options.pop("output")),
+            stdin=_stdin(address, options.pop("stdin"), options.pop("stdin_text")),
             priority=options.pop("priority"),
             limits=_limits(options.pop("limits")),
             nice=options.pop("nice"),
@@ -211,6 +218,17 @@ def _command(job: str | None, shell: str | None) -> tuple[str, ...] | None:
 
 def _output(given: str | None) -> OutputMode | None:
     return None if given is None else OutputMode(given)
+
+
+def _stdin(address: Address, given: str | None, text: str | None) -> Stdin | None:
+    """A file of this machine is named from here. Raises UsageError for two things to read."""
+    if given is not None and text is not None:
+        raise click.UsageError("A run reads one thing: --stdin or --stdin-text.")
+    if text is not None:
+        return StdinSource(text=text)
+    if given is None or given in list(StdinMode):
+        return None if given is None else StdinMode(given)
+    return StdinSource(file=given if address.socket is None else os.path.abspath(given))  # noqa: PTH100
 
 
 def _cwd(address: Address, given: str | None, job: str | None) -> str | None:

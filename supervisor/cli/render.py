@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 
 from supervisor.model import Reason, Status, StopReceipt
-from supervisor.spec import OutputMode, Param
+from supervisor.spec import OutputMode, Param, Stdin, StdinMode, StdinSource
 from supervisor.units import show_duration
 from supervisor.wire import EventView, JobView, RunView
 
@@ -64,6 +64,7 @@ def run_facts(run: RunView) -> list[tuple[str, str]]:
         ("directory", spec.cwd),
         ("parameters", _pairs(spec.params)),
         ("environment", _pairs(spec.env)),
+        ("reads", _stdin(spec.stdin)),
         ("writes", _mode(spec.output)),
         ("tags", ", ".join(run.tags)),
         ("priority", str(run.priority) if run.priority else ""),
@@ -160,6 +161,7 @@ def job_facts(job: JobView) -> list[tuple[str, str]]:
         ("parameters", "\n".join(_param(name, param) for name, param in job.params.items())),
         ("tags", ", ".join(job.tags)),
         ("stopped by", f"{job.stop.signal}, after {show_duration(job.stop.grace_s)} KILL"),
+        ("reads", _stdin(job.stdin)),
         ("writes", _mode(job.output)),
         ("timeout", _limit(job.timeout_s)),
         ("queue timeout", _limit(job.queue_timeout_s)),
@@ -210,6 +212,12 @@ def brief_duration(seconds: float) -> str:
     minutes, rest_s = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}h{minutes}m" if hours else f"{minutes}m{rest_s}s"
+
+
+def _stdin(stdin: Stdin) -> str:
+    if isinstance(stdin, StdinSource):
+        return f"the file {stdin.file}" if stdin.file is not None else "a text of its own"
+    return "what is sent to it" if stdin is StdinMode.OPEN else ""
 
 
 def _mode(output: OutputMode) -> str:

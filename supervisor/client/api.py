@@ -37,6 +37,7 @@ from supervisor.jobs.checks import is_run_id
 from supervisor.wire import (
     CancelRequest,
     EventList,
+    InputTaken,
     JobList,
     JobView,
     NewToken,
@@ -144,6 +145,13 @@ class Client:
         """Sends a run one signal."""
         return self._post(run_path(run_id, "/signal"), request, RunView)
 
+    def input(self, run_id: str, data: bytes, *, eof: bool = False) -> Reply[InputTaken]:
+        """Sends a run input, and closes that with `eof`; the answer tells how much was taken."""
+        query: dict[str, str | list[str]] = {"eof": "1"} if eof else {}
+        path = target(self.address, run_path(run_id, "/input"), query)
+        with self._exchange("POST", path, data) as response:
+            return Reply(response.read(), InputTaken)
+
     def retry(self, run_id: str) -> Reply[RunView]:
         """Asks for a new run of an ended run's spec."""
         return self._post(run_path(run_id, "/retry"), None, RunView)
@@ -203,7 +211,7 @@ class Client:
             return Reply(response.read(), kind)
 
     def _post(self, path: str, body: Struct | None, kind: type[T]) -> Reply[T]:
-        with self._exchange("POST", target(self.address, path), _json(body)) as response:
+        with self._exchange("POST", target(self.address, path), body) as response:
             return Reply(response.read(), kind)
 
     @contextmanager
@@ -211,7 +219,7 @@ class Client:
         self,
         method: str,
         path: str,
-        body: bytes | None,
+        body: Struct | bytes | None,
         *,
         accept: str = "application/json",
         allowed: HTTPStatus = HTTPStatus.OK,
@@ -219,14 +227,15 @@ class Client:
         """One request and its answer, if that is a success, or `allowed`. Nothing foreign is raised."""
         headers = with_current_token(self.address).headers(accept) | {"Connection": "close"}
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            is_bytes = isinstance(body, bytes)
+            headers["Content-Type"] = "application/octet-stream" if is_bytes else "application/json"
         connection = _connection(self.address, self._timeout_s)
         try:
             connection.connect()
         except OSError as exc:
             raise unreachable(self.address, exc) from exc
         try:
-            connection.request(method, path, body=body, headers=headers)
+            connection.request(method, path, body=_encoded(body), headers=headers)
             response = connection.getresponse()
             if response.status >= 300 and response.status != allowed:
                 raise refusal(response.status, response.read())
@@ -287,5 +296,5 @@ def _connection(address: Address, timeout_s: float) -> http.client.HTTPConnectio
     return http.client.HTTPConnection(address.host, address.port, timeout=timeout_s)
 
 
-def _json(body: Struct | None) -> bytes | None:
-    return None if body is None else msgspec.json.encode(body)
+def _encoded(body: Struct | bytes | None) -> bytes | None:
+    return msgspec.json.encode(body) if isinstance(body, Struct) else body

@@ -10,6 +10,7 @@ from supervisor.conditions import with_conditions
 from supervisor.config.conditiontable import read_conditions
 from supervisor.config.jobcheck import check_job
 from supervisor.config.paramtable import read_params
+from supervisor.config.stdintable import read_stdin
 from supervisor.config.tomltable import Table
 from supervisor.errors import BadValue
 from supervisor.jobs.checks import (
@@ -55,6 +56,7 @@ _OTHER_NAMES = MappingProxyType(
         "kill_timeout": "stop.grace",
         "max_running": "concurrency",
         "numprocs": "concurrency",
+        "input": "stdin",
         "signal": "stop.signal",
         "stop_signal": "stop.signal",
         "stopsignal": "stop.signal",
@@ -110,6 +112,7 @@ def _read_job(table: Table, name: str, base: str) -> Job:
         tags=_read_tags(table),
         log_limit=read_log_limit(table),
         output=table.parsed("output", check_output, OutputMode.SPLIT),
+        stdin=read_stdin(table),
     )
     job = with_conditions(job, read_conditions(table))
     table.close(_OTHER_NAMES)

@@ -15,6 +15,7 @@ suite checks for every executor there is:
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -36,6 +37,7 @@ from supervisor.model import (
     Stream,
     Tracking,
 )
+from supervisor.wire import InputTaken
 
 
 class Posting(Protocol):
@@ -77,6 +79,18 @@ class StopBox:
         await self._forced.wait()
 
 
+class Input(Protocol):
+    """What a live run reads, from our side."""
+
+    async def send(
+        self, data: bytes, *, end: bool = False, patience_s: float = math.inf
+    ) -> InputTaken:
+        """Hand over `data`, and with `end` its end; what of that was taken in time.
+
+        Raises InputClosed.
+        """
+
+
 class Console:
     """A live run's ends, as its executor holds them: output in, the wish to stop, facts out."""
 
@@ -86,6 +100,8 @@ class Console:
         """`post` decides an event of this run and has it committed in its turn."""
         self.log = log
         self.stop = stop
+        self.input: Input | None = None
+        """What the run reads, while it runs and if it takes input."""
         self._post = post
 
     async def capture(self, fd: int, stream: Stream) -> None:

@@ -16,6 +16,7 @@ from supervisor.conditions import Conditions
 from supervisor.errors import LaunchError, RunEnded
 from supervisor.executors import Console, Trace
 from supervisor.executors.environment import inheritable, marks, run_environment
+from supervisor.executors.input import InputPipe
 from supervisor.executors.leftovers import Sweep
 from supervisor.executors.output import OutputPipes
 from supervisor.executors.stopping import deadlines_after
@@ -36,6 +37,7 @@ from supervisor.processes.grants import check_grantable
 from supervisor.processes.launcher import GatedProcess, Launcher, LaunchRequest
 from supervisor.processes.tracking import Tracker
 from supervisor.processes.tree import KILL
+from supervisor.spec import RunSpec, StdinSource
 
 
 class LocalExecutor:
@@ -70,21 +72,27 @@ class LocalExecutor:
             argv=run.spec.argv,
             env=run_environment(run, self._inherited, self._instance),
             cwd=run.spec.cwd,
+            stdin=_file_of(run.spec),
             conditions=in_numbers(run.spec),
         )
         with ExitStack() as owned:
             try:
                 output = owned.enter_context(OutputPipes(run.spec.output))
+                given = owned.enter_context(InputPipe(run.spec.stdin))
                 place = owned.enter_context(self._tracker.place(run.id))
                 with place.opened() as group:
-                    child = await self._launcher.launch(request, output.stdio(), cgroup=group)
+                    child = await self._launcher.launch(
+                        request, (given.theirs, *output.theirs()), cgroup=group
+                    )
             except LaunchError as exc:
                 return NotStarted(message=exc.message)
             owned.enter_context(child)
             owned.enter_context(place.tracked(child, marks(run.id, self._instance)))
             output.close_writers()
+            given.close_theirs()
             try:
                 time_limit = deadlines_after(DeadlineKind.TIMEOUT, run.spec.timeout_s)
+                console.input = given.sender
                 if console.stop.request is None:
                     await console.record(Started(child.ref, time_limit, child.tracking))
                 if console.stop.request is not None:
@@ -141,6 +149,11 @@ async def _let_go(child: GatedProcess) -> None:
         await child.kill_whoever_comes()
         await child.wait_exited()
         child.reap()
+
+
+def _file_of(spec: RunSpec) -> str | None:
+    """The file that it reads, if it reads one."""
+    return spec.stdin.file if isinstance(spec.stdin, StdinSource) else None
 
 
 def _pids(pids: tuple[int, ...]) -> str:

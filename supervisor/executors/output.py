@@ -16,10 +16,7 @@ from supervisor.spec import OutputMode
 
 
 class OutputPipes:
-    """A pipe for stdout, another or the same for stderr, and /dev/null to read from.
-
-    Use as a context manager.
-    """
+    """A pipe for stdout, another or the same for stderr. Use as a context manager."""
 
     def __init__(self, mode: OutputMode) -> None:
         """Opens nothing yet."""
@@ -28,14 +25,12 @@ class OutputPipes:
         """Set once every pipe has reached its end: nobody can write any more."""
         self._readers: dict[Stream, int] = {}
         self._writers: dict[Stream, int] = {}
-        self._null = -1
         self._owned = ExitStack()
 
     def __enter__(self) -> Self:
         """Make the pipes. Raises LaunchError if there are no descriptors left."""
         with ExitStack() as undo:
             try:
-                self._null = _own(undo, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
                 for stream in self._streams:
                     reader, writer = os.pipe2(os.O_CLOEXEC)
                     self._readers[stream] = _own(undo, reader)
@@ -47,9 +42,9 @@ class OutputPipes:
             self._owned = undo.pop_all()
         return self
 
-    def stdio(self) -> tuple[int, int, int]:
-        """The program's descriptors 0 to 2."""
-        return self._null, self._writers[self._streams[0]], self._writers[self._streams[-1]]
+    def theirs(self) -> tuple[int, int]:
+        """The program's descriptors 1 and 2."""
+        return self._writers[self._streams[0]], self._writers[self._streams[-1]]
 
     def close_writers(self) -> None:
         """Close our copies of the writing ends, so that the program's are the only ones."""

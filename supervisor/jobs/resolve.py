@@ -23,8 +23,9 @@ from supervisor.jobs.checks import (
 from supervisor.jobs.conditions import read_wish
 from supervisor.jobs.params import bind_params, to_text, variable
 from supervisor.jobs.placeholders import fill
+from supervisor.jobs.stdio import check_stdin
 from supervisor.signals import parse_signal
-from supervisor.spec import Job, RunSpec, StopPolicy
+from supervisor.spec import Job, RunSpec, StdinMode, StopPolicy
 from supervisor.suggest import did_you_mean
 from supervisor.units import parse_duration
 from supervisor.wire import CancelRequest, StopWish, SubmitRequest
@@ -53,7 +54,7 @@ def resolve(job: Job, request: SubmitRequest) -> RunSpec:
     for field in ("command", "shell"):
         if getattr(request, field) is not None:
             raise BadRequest(f"give either job or {field}, not both", field=field)
-    for field in ("cwd", "env"):
+    for field in ("cwd", "env", "stdin"):
         if getattr(request, field) not in (None, {}):
             raise BadRequest(f"a job's {field} cannot be changed by a request", field=field)
     for field in Conditions.__struct_fields__:
@@ -77,6 +78,7 @@ def resolve(job: Job, request: SubmitRequest) -> RunSpec:
         tags=job.tags,
         log_limit=job.log_limit,
         output=job.output,
+        stdin=job.stdin,
     )
     return _override(with_conditions(spec, job), request)
 
@@ -99,6 +101,7 @@ def resolve_adhoc(request: SubmitRequest, *, cwd: str) -> RunSpec:
         shell=request.shell,
         cwd=_directory(request.cwd, cwd),
         env=dict(request.env),
+        stdin=StdinMode.CLOSED if request.stdin is None else check_stdin(request.stdin),
     )
     return _override(with_conditions(spec, read_wish(request)), request)
 

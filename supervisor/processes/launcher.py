@@ -40,11 +40,15 @@ PATIENCE_S = 10.0
 
 class LaunchRequest(Struct, frozen=True, kw_only=True):
     """What to execute. `env` is the whole environment, nothing is inherited but what
-    `conditions` leave as it is."""
+    `conditions` leave as it is.
+
+    `stdin` is a file to read from instead of descriptor 0, as a path from `cwd`.
+    """
 
     argv: Sequence[str]
     env: Mapping[str, str]
     cwd: str
+    stdin: str | None = None
     conditions: LaunchConditions = LaunchConditions()
 
 
@@ -147,9 +151,10 @@ def _describe_failure(failure: StartFailure, request: LaunchRequest) -> str:
         return f"cannot start: {failure.detail}"
     why = _BETTER_WORDS.get(code, f"{os.strerror(code)} ({errno.errorcode.get(code, code)})")
     before = {
-        "cwd": f'cannot enter the working directory "{request.cwd}"',
-        "condition": f"cannot set {name_of(failure.detail)} for it",
         "cgroup": "cannot enter its control group",
+        "condition": f"cannot set {name_of(failure.detail)} for it",
+        "cwd": f'cannot enter the working directory "{request.cwd}"',
+        "stdin": f'cannot open "{request.stdin}", which it is to read',
     }
     if failure.stage in before:
         return f"{before[failure.stage]}: {why}"
@@ -286,6 +291,7 @@ def _encode(request: LaunchRequest) -> bytes:
                 "argv": [_as_bytes(part) for part in request.argv],
                 "env": {_as_bytes(name): _as_bytes(text) for name, text in request.env.items()},
                 "cwd": _as_bytes(request.cwd),
+                "stdin": None if request.stdin is None else _as_bytes(request.stdin),
                 "conditions": request.conditions,
             }
         )

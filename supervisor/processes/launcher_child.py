@@ -12,12 +12,14 @@ New processes are made with CLONE_PARENT (clone(2)): they are children of the se
 launcher, so the server waits for them and the launcher may die without taking anything along.
 
 Request: 4 bytes length (native order) carrying five descriptors (gate, report, stdin, stdout,
-stderr) or six (the directory of the control group to be in), then that many bytes of JSON: {"argv": [..], "env": {..}, "cwd": "..", "conditions": {..}}, where each
-character below 256 stands for the byte of that value; the conditions are `LaunchConditions` of
-`supervisor.processes.conditions`.
+stderr) or six (the directory of the control group to be in), then that many bytes of JSON:
+{"argv": [..], "env": {..}, "cwd": "..", "stdin": "..", "conditions": {..}}, where each character
+below 256 stands for the byte of that value; stdin is null, or a file to read from instead of the
+descriptor, and the conditions are `LaunchConditions` of `supervisor.processes.conditions`.
 Reply: 4 bytes, the pid, or the errno below zero.
-Report, only if the start fails: JSON {"stage", "errno", "detail"}, stage being "cgroup", "cwd",
-"condition" (`detail` then names it), "program" or "interpreter" (which `detail` then names). It has at most REPORT_LIMIT bytes.
+Report, only if the start fails: JSON {"stage", "errno", "detail"}, stage being "cgroup",
+"condition" (`detail` then names it), "cwd", "stdin", "program" or "interpreter" (which `detail`
+then names). It has at most REPORT_LIMIT bytes.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 LENGTH = struct.Struct("=i")
-Request = tuple[list[bytes], dict[bytes, bytes], bytes, dict[str, Any]]
-"""argv, env, cwd, conditions."""
+Request = tuple[list[bytes], dict[bytes, bytes], bytes, bytes | None, dict[str, Any]]
+"""argv, env, cwd, stdin, conditions."""
 DESCRIPTORS = 5
 _CGROUP = 5
 """The place among the descriptors of the one that need not be there."""
@@ -158,7 +160,8 @@ def _parse(body: bytes) -> Request:
     request = json.loads(body)
     argv = [_to_bytes(part) for part in request["argv"]]
     env = {_to_bytes(name): _to_bytes(text) for name, text in request["env"].items()}
-    return argv, env, _to_bytes(request["cwd"]), request.get("conditions", {})
+    stdin = None if request["stdin"] is None else _to_bytes(request["stdin"])
+    return argv, env, _to_bytes(request["cwd"]), stdin, request.get("conditions", {})
 
 
 def _become(request: Request, fds: list[int], ignored: Sequence[int]) -> NoReturn:
@@ -190,14 +193,27 @@ def _execute(request: Request, fds: list[int], ignored: Sequence[int]) -> tuple[
         os.dup2(fd, number)
     if os.read(fds[0], 1) == b"":
         os._exit(NEVER_STARTED)
-    argv, env, cwd, conditions = request
+    argv, env, cwd, stdin, conditions = request
     unmet = _meet(conditions)
     if unmet is not None:
         return "condition", *unmet
+    return _settle(cwd, stdin) or _execute_program(argv, env)
+
+
+def _settle(cwd: bytes, stdin: bytes | None) -> tuple[str, int, str] | None:
+    """Be where the program is to begin, with what it is to read. Returns why that cannot be."""
+    stage = "cwd"
     try:
         os.chdir(cwd)
+        stage = "stdin"
+        if stdin is not None:
+            os.dup2(os.open(stdin, os.O_RDONLY | os.O_CLOEXEC), 0)
     except OSError as exc:
-        return "cwd", exc.errno or 0, ""
+        return stage, exc.errno or 0, ""
+    return None
+
+
+def _execute_program(argv: list[bytes], env: dict[bytes, bytes]) -> tuple[str, int, str]:
     failures: list[OSError] = []
     for path in _candidates(argv[0], env):
         try:

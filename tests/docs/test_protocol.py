@@ -40,6 +40,7 @@ CLIENT: Mapping[str, type[msgspec.Struct]] = {
     "ack": messages.Ack,
     "seek": messages.Seek,
     "auth": messages.Auth,
+    "input": messages.Input,
     "pong": messages.Pong,
 }
 
@@ -74,9 +75,12 @@ async def everything_said(
     async with watch(site, f"/runs/{run_id}/stream") as watcher:
         said += await watcher.hear_until("end")
     monkeypatch.setattr(conversation, "HEARTBEAT_S", 0.02)
-    live = await site.shell("sleep 60")
+    live = await site.shell("sleep 60", stdin="open")
+    await site.running(live)
     async with watch(site, f"/runs/{live}/stream") as watcher:
         await watcher.say({"type": "seek", "from": 0})
+        await watcher.say({"type": "input", "data": "hello"})
+        await watcher.hear_until("input")
         await watcher.hear_until("ping")
         await watcher.say("nonsense")
         await watcher.closed()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from supervisor.config.settings import read_settings
 from supervisor.errors import BadValue, ConfigError
 from supervisor.jobs.resolve import resolve, resolve_adhoc
 from supervisor.jobs.stdio import check_output
-from supervisor.spec import Job, OutputMode
+from supervisor.spec import Job, OutputMode, RunSpec, Stdin, StdinMode, StdinSource
 from supervisor.wire import SubmitRequest
 
 MERGING = Job(name="merging", shell="true", cwd="/", output=OutputMode.MERGED)
@@ -46,3 +47,50 @@ def test_a_request_may_want_another_mode_than_the_job_has() -> None:
     assert resolve(MERGING, wish).output is OutputMode.SPLIT
     own = SubmitRequest(shell="true", output=OutputMode.MERGED)
     assert resolve_adhoc(own, cwd="/").output is OutputMode.MERGED
+
+
+@pytest.mark.parametrize(
+    ("written", "stdin"),
+    [
+        ("", StdinMode.CLOSED),
+        ('stdin = "closed"', StdinMode.CLOSED),
+        ('stdin = "open"', StdinMode.OPEN),
+        ('stdin = { file = "words" }', StdinSource(file="words")),
+        ('stdin = { text = "" }', StdinSource(text="")),
+        ('stdin.text = """\na\nb\n"""', StdinSource(text="a\nb\n")),
+    ],
+)
+def test_a_job_reads_what_its_file_says(written: str, stdin: Stdin) -> None:
+    settings = read_settings(f'[jobs.a]\nshell = "x"\n{written}\n', None, environ={})
+    assert settings.jobs["a"].stdin == stdin
+    assert resolve(settings.jobs["a"], SubmitRequest(job="a")).stdin == stdin
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ('stdin = "opne"', 'key stdin: "opne" is none of closed, open; did you mean "open"?'),
+        ('stdin = "yes"', 'key stdin: "yes" is none of closed, open; a text is written { text'),
+        ("stdin = true", "key stdin: must be a table"),
+        ("stdin = {}", "key stdin: needs a file or a text, and not both"),
+        ('stdin = { file = "a", text = "b" }', "key stdin: needs a file or a text, and not both"),
+        ('stdin = { file = "~/a" }', "key stdin.file: ~ means nothing here"),
+        ('stdin = { path = "a" }', "key stdin.path: there is no such key; there is file, text"),
+        ("stdin = { text = 1 }", "key stdin.text: must be a string"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_its_place(written: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_settings(f'[jobs.a]\nshell = "x"\n{written}\n', None, environ={})
+    assert told in caught.value.mistakes[0]
+
+
+@pytest.mark.parametrize("stdin", [StdinMode.OPEN, StdinSource(file="f"), StdinSource(text="t")])
+def test_what_a_run_reads_survives_being_stored(stdin: Stdin) -> None:
+    spec = RunSpec(argv=("cat",), cwd="/", stdin=stdin)
+    assert msgspec.json.decode(msgspec.json.encode(spec), type=RunSpec) == spec
+
+
+def test_a_run_stored_before_there_was_input_reads_nothing() -> None:
+    old = b'{"argv":["cat"],"cwd":"/"}'
+    assert msgspec.json.decode(old, type=RunSpec).stdin is StdinMode.CLOSED

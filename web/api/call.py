@@ -76,6 +76,11 @@ class Call:
             )
         return decode_body(data, kind)
 
+    async def bytes(self) -> bytes:
+        """The body as it is, of whatever type."""
+        data = await self.request.get_data()
+        return data.encode() if isinstance(data, str) else data
+
     async def run(self, run_id: str) -> Run:
         """The run, if it exists and the caller may know of it. Raises NoSuchRun."""
         run = await self.supervisor.get(check_run_id(run_id))

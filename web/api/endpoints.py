@@ -10,6 +10,7 @@ from supervisor.log.hits import Hit, SearchEnd, SearchGap
 from supervisor.wire import (
     CancelRequest,
     EventList,
+    InputTaken,
     JobList,
     JobView,
     NewTicket,
@@ -23,6 +24,7 @@ from supervisor.wire import (
     TokenList,
     TokenRequest,
 )
+from web.api import input as api_input
 from web.api import jobs as api_jobs
 from web.api import log as api_log
 from web.api import runs as api_runs
@@ -100,6 +102,22 @@ ROUTES: tuple[Route, ...] = (
             errors.BadRequest,
             errors.BadValue,
             errors.NoSuchRun,
+            errors.RunEnded,
+            *_STORAGE,
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/runs/{id}/input",
+        handler=api_input.send_input,
+        scopes=(Scope.RUNS_INPUT,),
+        query=api_input.InputQuery,
+        raw_body=True,
+        answers={Http.OK: InputTaken},
+        problems=(
+            errors.BadValue,
+            errors.NoSuchRun,
+            errors.InputClosed,
             errors.RunEnded,
             *_STORAGE,
         ),

@@ -46,6 +46,7 @@ def _view(call: Call, job: Job, last: Run | None) -> JobView:
         autostart=job.autostart,
         log_limit=job.log_limit,
         output=job.output,
+        stdin=job.stdin,
         tags=job.tags,
         last_run=call.view(last) if last is not None and seen else None,
     )

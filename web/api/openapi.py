@@ -21,6 +21,7 @@ from web.problems import PROBLEM_TYPE, status_of_kind
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _NOT_WORD = re.compile(r"\W+")
+BYTES = "application/octet-stream"
 _REF = "#/components/schemas/{name}"
 _GUARD = (errors.Unauthenticated, errors.Forbidden)
 
@@ -99,6 +100,9 @@ def _operation(route: Route, schema_of: dict[type[Struct], dict[str, Any]]) -> d
             "required": route.body_required,
             "content": {JSON: {"schema": schema_of[route.body]}},
         }
+    if route.raw_body:
+        content = {BYTES: {"schema": {"type": "string", "format": "binary"}}}
+        operation["requestBody"] = {"required": False, "content": content}
     if route.scopes:
         operation["description"] = "Needs the scope " + " or ".join(
             f"`{scope}`" for scope in route.scopes

@@ -16,6 +16,7 @@ class Route(Struct, frozen=True, kw_only=True):
 
     `path` has its parameters in braces; the handler gets a `Call` and them, in order. Any one of
     `scopes` lets a caller in, and the handler may ask for more; without any, everybody is let in.
+    `raw_body` says that the body is bytes that mean nothing to us.
     `answers` tells the type of each successful answer (None: no JSON), and `problems` the errors
     of ours that may come instead. `lines` tells the types of the lines of an answer that is one JSON
     object a line.
@@ -28,6 +29,7 @@ class Route(Struct, frozen=True, kw_only=True):
     query: type[Struct] | None = None
     body: type[Struct] | None = None
     body_required: bool = True
+    raw_body: bool = False
     answers: dict[int, type[Struct] | None]
     lines: tuple[type[Struct], ...] = ()
     problems: tuple[type[RunwireError], ...] = ()

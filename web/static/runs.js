@@ -15,6 +15,7 @@ export { RunFeed, RunStream };
 const HOME = new URL('../../../', import.meta.url);
 
 /** @typedef {import('./client/wire.js').Status} Status */
+/** What a run reads. @typedef {'closed' | 'open' | {file: string} | {text: string}} Stdin */
 /** How a run writes: a pipe for each stream, or one for both. @typedef {'split' | 'merged'} OutputMode */
 /** @typedef {{kind: string, name: string}} Actor */
 
@@ -39,7 +40,8 @@ const HOME = new URL('../../../', import.meta.url);
  * @property {string[]} tags
  * @property {number | null} pid
  * @property {{command: string[], shell: string | null, cwd: string, params: Record<string, any>,
- *   stop: {signal: string, grace_s: number}, output: OutputMode}} spec
+ *   stop: {signal: string, grace_s: number}, output: OutputMode,
+ *   stdin: Stdin}} spec
  * @property {{requested_at: string, requested_by: Actor, escalated: boolean,
  *   steps: {at: string, signal: string}[]} | null} stop
  * @property {boolean | null} output_complete
@@ -60,7 +62,7 @@ const HOME = new URL('../../../', import.meta.url);
  * What to run: a job with its parameters, or a command or a shell line of one's own.
  * @typedef {{id?: string, job?: string, params?: Record<string, any>, command?: string[],
  *   shell?: string, cwd?: string, env?: Record<string, string>, timeout?: string | number,
- *   output?: OutputMode, priority?: number, tags?: string[]}} NewRun
+ *   output?: OutputMode, stdin?: Stdin, priority?: number, tags?: string[]}} NewRun
  */
 
 /** The server refused. `code` is stable; `field` or `scope` say what was at fault. */

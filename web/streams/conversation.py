@@ -153,6 +153,14 @@ class Conversation:
         self._said_all = True
         await trio.sleep(END_WAIT_S)
 
+    def beside(self, task: Callable[[], Awaitable[None]]) -> None:
+        """Do `task` for as long as the conversation lasts; its RunwireError ends that."""
+        self._nursery.start_soon(self._guard, task)
+
+    async def say(self, message: Message) -> None:
+        """Say one message as soon as it can be said, between two of the speech."""
+        await self._send(message)
+
     def say_now(self, message: Message) -> bool:
         """Say one message, if that can be done without waiting; whether it was."""
         if self._over or self._sending or not self._line.send_now(message):

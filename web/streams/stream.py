@@ -12,13 +12,14 @@ from supervisor.access.claims import Claims, Scope
 from supervisor.errors import BadValue, NoSuchRun
 from supervisor.frames import BINARY
 from supervisor.logview import LogView
-from supervisor.messages import Ack, ClientMessage, Hello, Seek
+from supervisor.messages import Ack, ClientMessage, Hello, Input, Seek
 from supervisor.model import Run, Stream
 from supervisor.service import Supervisor
 from supervisor.wire import RunView, show_run
 from web.streams.batches import Batches
 from web.streams.conversation import Conversation
 from web.streams.forms import BinaryForm, JsonForm
+from web.streams.keyboard import Keyboard
 from web.streams.viewer import Viewer, Wish
 
 _STREAMS = {stream.label: stream for stream in Stream}
@@ -65,12 +66,17 @@ async def stream_run(
     with open_view() as view, batches.watching(what, open_view) as recent:
         viewer = Viewer(view, events, wish, form, recent, conversation.say_now)
 
+        keyboard = Keyboard(supervisor, run.id, lambda: conversation.claims, conversation.say)
+        conversation.beside(keyboard.pass_on)
+
         def heard(message: ClientMessage) -> None:
             match message:
                 case Ack():
                     viewer.ack(message.offset)
                 case Seek():
                     viewer.seek(message.from_)
+                case Input():
+                    keyboard.heard(message)
 
         async def end() -> RunView:
             ended = await supervisor.wait_ended(run.id)
