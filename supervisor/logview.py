@@ -20,9 +20,16 @@ class LogView:
 
     def __init__(self, directory: Path, run_id: str, live: LiveRun | None) -> None:
         """`live` is None for a run that has ended."""
-        self.reader = LogReader.open(directory, run_id)
+        self._reader = LogReader.open(directory, run_id)
         self.changed = live.changed if live is not None else Pulse()
         self._live = live
+
+    @property
+    def reader(self) -> LogReader:
+        """The log. While it is written, its writer knows the end of it without looking."""
+        live = self._live
+        self._reader.tail = None if live is None or live.log_complete else live.log
+        return self._reader
 
     @property
     def complete(self) -> bool:
@@ -41,7 +48,7 @@ class LogView:
 
     def close(self) -> None:
         """Let go of the files."""
-        self.reader.close()
+        self._reader.close()
 
     def __enter__(self) -> Self:
         """Itself."""

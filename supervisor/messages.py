@@ -47,24 +47,23 @@ class TextDecoder:
     def __init__(self, seed: bytes = b"") -> None:
         """`seed` is what the stream said just before: its last SEED_BYTES, or all there are."""
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._decoder.decode(seed)
+        self.unfinished = b""
+        """The first bytes of a character whose rest has not come."""
+        self.feed(seed)
 
     def feed(self, data: bytes) -> str:
         """The text that `data` completes."""
-        return self._decoder.decode(data)
-
-    @property
-    def unfinished(self) -> bytes:
-        """The first bytes of a character whose rest has not come."""
-        return self._decoder.getstate()[0]
-
-    @unfinished.setter
-    def unfinished(self, begun: bytes) -> None:
-        self._decoder.setstate((begun, 0))
+        if not self.unfinished and data.isascii():
+            return data.decode("ascii")
+        self._decoder.setstate((self.unfinished, 0))
+        text = self._decoder.decode(data)
+        self.unfinished = self._decoder.getstate()[0]
+        return text
 
     def finish(self) -> str:
         """What is left when no more will come: empty, or U+FFFD for an unfinished character."""
-        return self._decoder.decode(b"", final=True)
+        begun, self.unfinished = self.unfinished, b""
+        return begun.decode("utf-8", "replace")
 
 
 # --- from the server ---------------------------------------------------------------------------

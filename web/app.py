@@ -61,7 +61,7 @@ async def open_app(
     """
     async with trio.open_nursery() as nursery:
         door = LateSocketIo(supervisor, settings, auth, shutdown, nursery)
-        streams = Streams(supervisor, settings, auth, shutdown, nursery)
+        streams = Streams(supervisor, settings, auth, shutdown)
         yield _make_app(supervisor, settings, auth, streams, door)
         nursery.cancel_scope.cancel()
 

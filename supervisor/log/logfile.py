@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from msgspec import Struct
 
@@ -74,6 +74,25 @@ class StreamPart(Struct, frozen=True):
     next: int
 
 
+class Tail(Protocol):
+    """What the writer of a log knows of its end. May be asked from any thread."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether it writes no more, so that others may change the log."""
+
+    @property
+    def size(self) -> int:
+        """The offset one past the last byte that can be read."""
+
+    @property
+    def floor(self) -> int:
+        """The first offset that is still kept; told before anything below it is given back."""
+
+    def spans_from(self, offset: int, size: int) -> list[logindex.Span] | None:
+        """What the bytes `offset` to `size` are, contiguous; None if that is too far back."""
+
+
 def log_path(directory: Path, run_id: str) -> Path:
     """The file with the run's raw bytes."""
     return directory / f"{run_id}.log"
@@ -103,6 +122,8 @@ class LogReader:
         """Nothing is opened before the first look."""
         self._log_path = log_path(directory, run_id)
         self._log_fd = -1
+        self.tail: Tail | None = None
+        """Set where the log's writer is at hand, and then asked instead of the files."""
         self._index = IndexFile(index_path(directory, run_id))
 
     @classmethod
@@ -133,13 +154,14 @@ class LogReader:
                 return 0
             except OSError as exc:
                 raise self._unreadable(exc) from exc
-        return os.fstat(self._log_fd).st_size
+        tail = self._tail()
+        return os.fstat(self._log_fd).st_size if tail is None else tail.size
 
     @property
     def oldest(self) -> int:
         """The first offset that is still kept."""
         size = self.size
-        return min(self._index.header().floor, size)
+        return min(self._floor(), size)
 
     def read(self, offset: int, limit: int) -> list[Piece]:
         """What lies at `offset`, contiguous, up to `limit` bytes; empty at the log's end.
@@ -162,7 +184,7 @@ class LogReader:
         size = self._checked_size(offset)
         if offset == size:
             return []
-        spans, end = look_up(offset, size, limit)
+        spans, end = self._known_spans(offset, size) or look_up(offset, size, limit)
         end = min(end, offset + limit)
         data = self._pread(offset, end - offset)
         gap = self._trimmed(offset)  # looked at last: bytes may be given back while we read
@@ -186,7 +208,8 @@ class LogReader:
         nearer: go on at `next` until that is the size. Raises as `read`.
         """
         size = self._checked_size(offset)
-        spans, end = self._index.spans(offset, size, size - offset)
+        known = self._known_spans(offset, size)
+        spans, end = known or self._index.spans(offset, size, size - offset)
         pieces: list[Piece] = []
         for span in spans:
             if span.stream == logindex.NOT_KEPT:
@@ -277,8 +300,20 @@ class LogReader:
             )
         return size
 
+    def _known_spans(self, offset: int, size: int) -> tuple[list[logindex.Span], int] | None:
+        tail = self._tail()
+        known = None if tail is None else tail.spans_from(offset, size)
+        return None if known is None else (known, size)
+
+    def _floor(self) -> int:
+        tail = self._tail()
+        return self._index.header().floor if tail is None else tail.floor
+
+    def _tail(self) -> Tail | None:
+        return None if self.tail is None or self.tail.closed else self.tail
+
     def _trimmed(self, offset: int) -> Gap | None:
-        floor = self._index.header().floor
+        floor = self._floor()
         return Gap(offset, floor, GapReason.TRIMMED) if offset < floor else None
 
     def _pread(self, offset: int, count: int) -> bytes:

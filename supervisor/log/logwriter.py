@@ -22,7 +22,7 @@ from pathlib import Path
 from supervisor.errors import StorageUnavailable
 from supervisor.log import logindex
 from supervisor.log.logfile import index_path, log_path
-from supervisor.log.logindex import Header, Record
+from supervisor.log.logindex import Header, Record, Span
 from supervisor.log.trimming import trim
 from supervisor.model import Stream
 from supervisor.pulse import Pulse
@@ -31,6 +31,7 @@ from supervisor.units import KIB, MIB
 
 MAX_SPLICE = 256 * KIB
 MAX_COPY = 128 * KIB
+_RECENT = 16
 
 _STORAGE_ERRNOS = frozenset(
     {
@@ -51,7 +52,7 @@ class LogWriter:
     """The one writer of a live run's log.
 
     `size` is the offset one past the last byte, `oldest` the first one kept; `grew` fires after
-    every change. Not for more than one thread, except `sync`.
+    every change. Not for more than one thread, except `sync`, and what a `Tail` is asked.
     """
 
     def __init__(
@@ -64,10 +65,13 @@ class LogWriter:
         self._limit = limit
         self.size = 0
         self.oldest = 0
+        self.floor = 0
+        """`oldest`, or what is about to be that."""
         self.grew = Pulse()
         self._directory = directory
         self._log_fd, self._index_fd = fds
         self._last: Record | None = None
+        self._recent: tuple[Record, ...] = ()
         self._count = 0
         self._synced = 0
         self._held: dict[Stream, bytes] = {}
@@ -75,7 +79,7 @@ class LogWriter:
         self._sync_trouble: str | None = None
         self._sync_lock = threading.Lock()
         self._directory_synced = False
-        self._closed = False
+        self.closed = False
 
     @classmethod
     def create(cls, directory: Path, run_id: str, limit: LogLimit | None = None) -> LogWriter:
@@ -161,6 +165,14 @@ class LogWriter:
         self._grow(written)
         return written
 
+    def spans_from(self, offset: int, size: int) -> list[Span] | None:
+        """See Tail: as far back as the last few records tell."""
+        recent = self._recent
+        first = len(recent) - 1
+        while first >= 0 and recent[first].start > offset:
+            first -= 1
+        return None if first < 0 else logindex.spans(recent[first:], offset, size)
+
     def holds(self, stream: Stream) -> bool:
         """True if bytes of `stream` were read but not yet stored, so `splice` has work to do.
 
@@ -174,15 +186,15 @@ class LogWriter:
         Blocks: for a worker thread. Raises StorageUnavailable.
         """
         with self._sync_lock:
-            if self.dirty and not self._closed:
+            if self.dirty and not self.closed:
                 self._sync()
                 self._trim()
-        if self._closed:
+        if self.closed:
             self.close()
 
     def close(self) -> None:
         """Let go of the files. A `sync` under way in another thread is not waited for."""
-        self._closed = True
+        self.closed = True
         if not self._sync_lock.acquire(blocking=False):
             return
         try:
@@ -213,7 +225,7 @@ class LogWriter:
         header = logindex.parse_header(os.pread(self._index_fd, logindex.HEADER_SIZE, 0))
         if header == Header():
             _write_whole(self._index_fd, logindex.pack_header(header), 0)
-        self.oldest = header.floor
+        self.oldest = self.floor = header.floor
         self._count = header.first
         while raw := os.pread(self._index_fd, 64 * KIB, logindex.position(self._count)):
             records = logindex.parse_records(raw)
@@ -241,8 +253,9 @@ class LogWriter:
     def _trim(self) -> None:
         excess = self._excess()
         if excess:
+            self.floor = self.oldest + excess
             try:
-                self.oldest = trim(self._directory, self.run_id, self.oldest + excess)
+                self.oldest = trim(self._directory, self.run_id, self.floor)
             except OSError as exc:
                 self._sync_trouble = f"the log of run {self.run_id} cannot be cut: {exc.strerror}"
                 raise StorageUnavailable(self._sync_trouble) from exc
@@ -256,6 +269,8 @@ class LogWriter:
 
     def _write_record(self, record: Record, number: int) -> None:
         _write_whole(self._index_fd, logindex.pack_record(record), logindex.position(number))
+        kept = self._recent if number == self._count else self._recent[:-1]
+        self._recent = (*kept[1 - _RECENT :], record)
         self._last = record
         self._count = number + 1
 

@@ -125,6 +125,8 @@ async def raw_bytes(cursor: LogCursor) -> AsyncGenerator[bytes, None]:
 
 def merged(pieces: Sequence[Piece]) -> list[Piece]:
     """The same pieces, with neighbours of one stream made one: a frame costs more than its bytes."""
+    if len(pieces) == 1:
+        return list(pieces)
     result: list[Piece] = []
     run: list[Chunk] = []
     for piece in pieces:

@@ -215,13 +215,16 @@ class Connection:
 
         If the kernel takes a part, the rest goes before all else that is sent.
         """
-        if self._send_lock.locked() or self._rest or not self._protocol.websocket_open:
+        if self._rest or self._send_lock.locked() or not self._protocol.websocket_open:
             return False
-        sent = self._send_at_once(frame)
-        if 0 < sent < len(frame):
+        try:
+            sent = os.write(self._socket.fileno(), frame)
+        except OSError:
+            return False  # Sending it in its turn finds out.
+        if sent < len(frame):
             self._rest = frame[sent:]
             self._nursery.start_soon(self._send, b"")
-        return sent > 0
+        return True
 
     async def _send(self, data: bytes) -> None:
         async with self._send_lock:

@@ -5,15 +5,16 @@ encodes; for the others it is there, message, frame and all. What a viewer is to
 log and its place in it alone, so nobody can tell who was first. Nothing is kept without viewers,
 and never more than a few batches a run.
 
-Who has seen everything is idle: one task, the pump, tells all of these what comes, in one go and
-without waking any of them. Whoever cannot be told everything at once goes on by itself.
+Those who have seen everything wait as a crowd, which is told what comes by whoever wrote it: at
+once, in one go, and without waking any of them. Whoever cannot be told without waiting goes on by
+itself.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -21,26 +22,29 @@ import trio
 from msgspec import Struct
 
 from supervisor.errors import RunwireError
-from supervisor.logview import LogView
+from supervisor.pulse import Pulse
 from web.streams.message import Message
 
 _log = logging.getLogger("runwire.web")
 
-_KEPT = 4
+_KEPT = 16
 """Whoever is more than that behind reads by itself."""
 
 
-class Batch(Struct, frozen=True):
-    """What lies between a place in the log and `next`: its messages, and what it leaves behind.
+Place = tuple[int, Hashable]
+"""An offset in the log, and what the form has to know of all before it."""
 
-    `sent` has, for each chunk, where it ends and how many bytes it is. `carry` is what the form
-    has to know of all before `next`.
+
+class Batch(Struct, frozen=True):
+    """What lies between two places in the log: its messages.
+
+    `sent` has, for each chunk, where it ends and how many bytes it is.
     """
 
+    before: Place
     messages: tuple[Message, ...]
-    next: int
+    after: Place
     sent: tuple[tuple[int, int], ...]
-    carry: Hashable
 
     @property
     def size(self) -> int:
@@ -51,11 +55,64 @@ class Batch(Struct, frozen=True):
 class Idle(Protocol):
     """A viewer that has seen everything."""
 
-    def catch_up(self, size: int) -> bool:
-        """Tell it all up to `size`. False if it has to see to that, or to something else, itself.
+    def next_batch(self, place: Place) -> Batch | None:
+        """What comes at `place`, read as this viewer would; None if there is nothing more.
 
-        Not called again before it waits again.
+        Raises Alone if each has to see to what comes itself, or to something else.
         """
+
+    def tell(self, batch: Batch) -> bool:
+        """Tell it, if that can be done without waiting; whether it was. Never raises."""
+
+    def go_on(self, place: Place) -> None:
+        """It has been told everything up to `place`."""
+
+
+class Alone(Exception):
+    """What comes is not told to all in one go."""
+
+
+class Crowd:
+    """Viewers that have seen everything and wait at one place, so that the same can be told to all.
+
+    What is needed to tell one of many of them counts, and so it is next to nothing but the sending.
+    """
+
+    def __init__(self, place: Place) -> None:
+        """Nobody waits yet."""
+        self.place = place
+        self.members: dict[Idle, trio.Event] = {}
+
+    async def wait(self, viewer: Idle) -> None:
+        """Return when `viewer` has to go on by itself."""
+        wake = self.members[viewer] = trio.Event()
+        try:
+            await wake.wait()
+        finally:
+            if viewer in self.members:
+                self._let_go(viewer)
+
+    def tell(self) -> None:
+        """Something has happened to the run: tell everyone. Whoever cannot be told goes on alone."""
+        try:
+            while self.members and (batch := next(iter(self.members)).next_batch(self.place)):
+                self.place = batch.after
+                for viewer in list(self.members):
+                    if not viewer.tell(batch):
+                        # It waits no more, though its turn is yet to come.
+                        self.members.pop(viewer).set()
+        except (Alone, RunwireError):
+            pass  # Each finds out by itself what there is to do, or what is wrong with the log.
+        except Exception:  # noqa: BLE001 - a bug here is no reason to end the one who wrote
+            _log.exception("those who watch a run go on each by itself")
+        else:
+            return
+        for viewer in list(self.members):
+            self._let_go(viewer)
+
+    def _let_go(self, viewer: Idle) -> None:
+        viewer.go_on(self.place)
+        self.members.pop(viewer).set()
 
 
 class Recent:
@@ -64,67 +121,35 @@ class Recent:
     def __init__(self) -> None:
         """Nothing was told yet."""
         self.viewers = 0
-        self.pumping = trio.CancelScope()
-        """Cancelled when nobody watches any more."""
-        self._pumped = False
-        self._batches: OrderedDict[Hashable, Batch] = OrderedDict()
-        self._idle: dict[Idle, trio.Event] = {}
+        self._batches: OrderedDict[Place, Batch] = OrderedDict()
+        self._crowds: list[Crowd] = []
 
-    async def wait(self, viewer: Idle, view: LogView) -> None:
+    async def wait(self, viewer: Idle, place: Place, changed: Pulse) -> None:
         """Return when there is something that `viewer` has to see to itself.
 
-        Between its last look at the log and this call there must be no other await.
+        It has seen everything up to `place`, and between its last look at the log and this call
+        there was no other await. `changed` is that of the run.
         """
-        if not self._pumped:
-            await view.changed.wait()
-            return
-        wake = self._idle[viewer] = trio.Event()
+        crowd = next((crowd for crowd in self._crowds if crowd.place == place), None)
+        if crowd is None:
+            crowd = Crowd(place)
+            self._crowds.append(crowd)
         try:
-            await wake.wait()
+            with changed.calling(crowd.tell):
+                await crowd.wait(viewer)
         finally:
-            self._idle.pop(viewer, None)
+            if not crowd.members and crowd in self._crowds:
+                self._crowds.remove(crowd)
 
-    async def pump(self, view: LogView) -> None:
-        """Tell the idle ones what comes, until `pumping` is cancelled. Closes `view`."""
-        self._pumped = True
-        try:
-            with self.pumping, view:
-                while True:
-                    self._tell_idle(view)
-                    await view.changed.wait()
-        except Exception:  # noqa: BLE001 - a bug here is no reason to end the server
-            _log.exception("those who watch are told each by itself from now on")
-        finally:
-            self._pumped = False
-            for viewer in list(self._idle):
-                self._wake(viewer)
-
-    def _tell_idle(self, view: LogView) -> None:
-        told = 0
-        idle = list(self._idle)
-        try:
-            size = view.reader.size
-            for viewer in idle:
-                if not viewer.catch_up(size):
-                    self._wake(viewer)
-                told += 1
-        except RunwireError:  # Each finds out by itself what is wrong with its log.
-            for viewer in idle[told:]:
-                self._wake(viewer)
-
-    def _wake(self, viewer: Idle) -> None:
-        """Have `viewer` go on by itself. It counts as idle no more, though its turn is yet to come."""
-        self._idle.pop(viewer).set()
-
-    def find(self, place: Hashable) -> Batch | None:
-        """What was told from `place` on, an offset and what the form carries there."""
+    def find(self, place: Place) -> Batch | None:
+        """What was told from `place` on."""
         return self._batches.get(place)
 
-    def keep(self, place: Hashable, batch: Batch) -> None:
-        """Have `batch` for those who come to `place`."""
+    def keep(self, batch: Batch) -> None:
+        """Have `batch` for those who come to where it begins."""
         if self.viewers > 1:
-            self._batches[place] = batch
-            self._batches.move_to_end(place)
+            self._batches[batch.before] = batch
+            self._batches.move_to_end(batch.before)
             if len(self._batches) > _KEPT:
                 self._batches.popitem(last=False)
 
@@ -132,19 +157,14 @@ class Recent:
 class Batches:
     """The `Recent` of every run that is watched."""
 
-    def __init__(self, nursery: trio.Nursery | None = None) -> None:
-        """Nobody watches yet. Pumps run in `nursery`; without one, every viewer wakes by itself."""
-        self._nursery = nursery
+    def __init__(self) -> None:
+        """Nobody watches yet."""
         self._recent: dict[Hashable, Recent] = {}
 
     @contextmanager
-    def watching(self, what: Hashable, open_view: Callable[[], LogView]) -> Iterator[Recent]:
-        """That of `what`, a run in a form, while somebody watches. `open_view` opens its log."""
-        recent = self._recent.get(what)
-        if recent is None:
-            recent = self._recent[what] = Recent()
-            if self._nursery is not None:
-                self._nursery.start_soon(recent.pump, open_view())
+    def watching(self, what: Hashable) -> Iterator[Recent]:
+        """That of `what`, a run in a form, while somebody watches."""
+        recent = self._recent.setdefault(what, Recent())
         recent.viewers += 1
         try:
             yield recent
@@ -152,4 +172,3 @@ class Batches:
             recent.viewers -= 1
             if not recent.viewers:
                 del self._recent[what]
-                recent.pumping.cancel()

@@ -79,16 +79,17 @@ class JsonForm:
 
     def __init__(self) -> None:
         """`begin` has to be called first."""
+        self._reader: LogReader
         self._decoders: dict[Stream, messages.TextDecoder] = {}
         self._time_us = 0
 
     def begin(self, reader: LogReader, offset: int, streams: Sequence[Stream]) -> None:
         """See Form."""
+        self._reader = reader
         self._decoders = {
             stream: messages.TextDecoder(reader.last_bytes(stream, offset, messages.SEED_BYTES))
             for stream in streams
         }
-        self._time_us = _time_before(reader, offset)
 
     def output(self, pieces: Sequence[Piece]) -> list[Message]:
         """See Form."""
@@ -106,20 +107,20 @@ class JsonForm:
     def finish(self, offset: int) -> list[Message]:
         """A character that will never be complete is told as U+FFFD."""
         rests = [(stream, decoder.finish()) for stream, decoder in self._decoders.items()]
-        return [
-            _text(stream, rest, offset, offset, self._time_us) for stream, rest in rests if rest
-        ]
+        if not any(rest for _stream, rest in rests):
+            return []
+        time_us = _time_before(self._reader, offset) or self._time_us
+        return [_text(stream, rest, offset, offset, time_us) for stream, rest in rests if rest]
 
     @property
-    def carry(self) -> tuple[int, tuple[bytes, ...]]:
-        """When the last byte came, and the unfinished character of each stream."""
-        return self._time_us, tuple(decoder.unfinished for decoder in self._decoders.values())
+    def carry(self) -> Hashable:
+        """The unfinished character of each stream."""
+        return tuple([decoder.unfinished for decoder in self._decoders.values()])
 
     def resume(self, carry: Hashable) -> None:
         """See Form."""
         assert isinstance(carry, tuple)  # noqa: S101 - it is one of ours
-        self._time_us, unfinished = carry
-        for decoder, rest in zip(self._decoders.values(), unfinished, strict=True):
+        for decoder, rest in zip(self._decoders.values(), carry, strict=True):
             decoder.unfinished = rest
 
 

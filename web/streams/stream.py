@@ -11,7 +11,6 @@ from msgspec import Struct
 from supervisor.access.claims import Claims, Scope
 from supervisor.errors import BadValue, NoSuchRun
 from supervisor.frames import BINARY
-from supervisor.logview import LogView
 from supervisor.messages import Ack, ClientMessage, Hello, Input, Seek
 from supervisor.model import Run, Stream
 from supervisor.service import Supervisor
@@ -60,10 +59,7 @@ async def stream_run(
     form = BinaryForm() if conversation.subprotocol == BINARY else JsonForm()
     what = (run.seq, type(form), wish.stream)
 
-    def open_view() -> LogView:
-        return supervisor.open_log(run)
-
-    with open_view() as view, batches.watching(what, open_view) as recent:
+    with supervisor.open_log(run) as view, batches.watching(what) as recent:
         viewer = Viewer(view, events, wish, form, recent, conversation.say_now)
 
         keyboard = Keyboard(supervisor, run.id, lambda: conversation.claims, conversation.say)

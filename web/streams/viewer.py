@@ -3,10 +3,13 @@
 Replay and live are the same loop: read at the cursor, tell, and at the end of the log wait to be
 woken and look again. A viewer is a few numbers and at most one batch of bytes, however far it has
 fallen behind. Who sends the messages, and over what, is not known here.
+
+One that has seen everything waits as one of a crowd, and is told what comes together with it.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 import msgspec
@@ -22,10 +25,12 @@ from supervisor.pulse import Pulse
 from supervisor.units import KIB
 from supervisor.wire import EventView, RunView
 from web.api.logbody import LogCursor, Wanted, start_offset
-from web.streams.batches import Batch, Recent
+from web.streams.batches import Alone, Batch, Place, Recent
 from web.streams.forms import Form
 from web.streams.message import Message
 from web.streams.window import Window
+
+_log = logging.getLogger("runwire.web")
 
 BATCH_BYTES = 128 * KIB
 """As JSON that is six times as much at most, and so below the 1 MiB that many clients take."""
@@ -58,7 +63,7 @@ class Viewer:
         wish: Wish,
         form: Form,
         recent: Recent | None = None,
-        say_now: Callable[[Message], bool] = lambda _message: False,
+        say_now: Callable[[Message], bool] | None = None,
     ) -> None:
         """`events` are all of the run's so far; for a live run the list grows by itself.
 
@@ -73,7 +78,7 @@ class Viewer:
         self._window = Window(wish.window)
         self._form = form
         self._recent = recent or Recent()
-        self._say_now = say_now
+        self._say_now = say_now or _never
         self._unsaid: Sequence[Message] = ()
         self._told = wish.seq
         self._status = Status.QUEUED
@@ -141,7 +146,7 @@ class Viewer:
             if self._leaving:
                 raise ShuttingDown("the server is going away")
             with trio.CancelScope() as self._waiting:
-                await self._recent.wait(self, self._view)
+                await self._recent.wait(self, self._place(), self._view.changed)
             unsaid, self._unsaid = self._unsaid, ()
             return unsaid
         if self._window.room == 0:
@@ -155,57 +160,88 @@ class Viewer:
             # It is told at its place, unless a crash of the machine took that place away.
             stop = min(stop, self._events[self._next_event].entry.log_offset)
         room = self._window.room
-        limit = BATCH_BYTES if room is None else min(room, BATCH_BYTES)
-        if self._view.reader.size - self._cursor.at <= _AT_ONCE_BYTES:
-            return self._counted(self._next_batch(stop, limit))
-        return self._counted(self._batch_of(await self._cursor.read(stop, limit)))
+        aligned = _aligned(self._cursor.at)
+        limit = aligned if room is None else min(room, aligned)
+        place = self._place()
+        if size - self._cursor.at <= _AT_ONCE_BYTES:
+            return self._counted(self._next_batch(place, stop, limit))
+        return self._counted(self._batch_of(place, await self._cursor.read(stop, limit)))
 
-    def catch_up(self, size: int) -> bool:
-        """See `Idle`: told at once, by whoever calls, while the viewer's own task waits."""
-        if self._leaving or self._sought is not None or self._next_event < len(self._events):
-            return False
-        if self._view.ended or size - self._cursor.at > _AT_ONCE_BYTES:
-            return False
-        while self._cursor.at < size:
-            room = self._window.room
-            limit = BATCH_BYTES if room is None else min(room, BATCH_BYTES)
-            if limit <= 0:
-                return False
-            before = self._cursor.at
-            self._unsaid = self._counted(self._next_batch(size, limit))
-            if self._cursor.at == before:
-                return False  # Nothing could be read: not a thing to try for ever in here.
-            while self._unsaid:
-                if not self._say_now(self._unsaid[0]):
-                    return False
-                self._unsaid = self._unsaid[1:]
-        return True
+    # --- as one of a crowd: see `Idle` -----------------------------------------------------------
 
-    def _next_batch(self, stop: int, limit: int) -> Batch:
-        place = self._cursor.at, self._form.carry
-        batch = self._recent.find(place)
-        if batch is not None and batch.next <= stop and batch.size <= limit:
-            self._cursor.at = batch.next
-            self._form.resume(batch.carry)
-            return batch
-        batch = self._batch_of(self._cursor.read_now(stop, limit))
-        self._recent.keep(place, batch)
+    def next_batch(self, place: Place) -> Batch | None:
+        """See Idle."""
+        if self._next_event < len(self._events) or self._view.ended:
+            raise Alone
+        size = self._view.reader.size
+        at = place[0]
+        if at >= size:
+            return None
+        if size - at > _AT_ONCE_BYTES:
+            raise Alone
+        self.go_on(place)
+        batch = self._next_batch(place, size, _aligned(at))
+        if batch.after == place:
+            raise Alone  # Nothing could be read: not a thing to try for ever in here.
         return batch
 
-    def _counted(self, batch: Batch) -> Sequence[Message]:
-        for until, count in batch.sent:
-            self._window.sent(until, count)
-        return batch.messages
+    def tell(self, batch: Batch) -> bool:
+        """See Idle."""
+        room = self._window.room
+        if room is not None:
+            if room < batch.size:
+                self.go_on(batch.before)
+                return False
+            self._count(batch)
+        said = 0
+        try:
+            while said < len(batch.messages) and self._say_now(batch.messages[said]):
+                said += 1
+        except Exception:  # noqa: BLE001 - a bug here is no reason to end the one who wrote
+            _log.exception("one who watches a run is told by its own task from now on")
+            self._say_now = _never
+        if said == len(batch.messages):
+            return True
+        self._unsaid = batch.messages[said:]
+        self.go_on(batch.after)
+        return False
 
-    def _batch_of(self, pieces: Sequence[Piece]) -> Batch:
+    def go_on(self, place: Place) -> None:
+        """See Idle."""
+        self._cursor.at, carry = place
+        self._form.resume(carry)
+
+    # --- reading ---------------------------------------------------------------------------------
+
+    def _next_batch(self, place: Place, stop: int, limit: int) -> Batch:
+        batch = self._recent.find(place)
+        if batch is not None and batch.after[0] <= stop and batch.size <= limit:
+            self.go_on(batch.after)
+            return batch
+        batch = self._batch_of(place, self._cursor.read_now(stop, limit))
+        self._recent.keep(batch)
+        return batch
+
+    def _place(self) -> Place:
+        return self._cursor.at, self._form.carry
+
+    def _batch_of(self, before: Place, pieces: Sequence[Piece]) -> Batch:
         told = self._form.output(pieces)
         chunks = (piece for piece in pieces if isinstance(piece, Chunk))
         return Batch(
+            before=before,
             messages=tuple(told),
-            next=self._cursor.at,
+            after=self._place(),
             sent=tuple((chunk.next, len(chunk.data)) for chunk in chunks),
-            carry=self._form.carry,
         )
+
+    def _counted(self, batch: Batch) -> Sequence[Message]:
+        self._count(batch)
+        return batch.messages
+
+    def _count(self, batch: Batch) -> None:
+        for until, count in batch.sent:
+            self._window.sent(until, count)
 
     async def _wait_for_room(self) -> None:
         with trio.move_on_after(STALL_S):
@@ -237,3 +273,12 @@ class Viewer:
             )
         self._cursor.at = offset
         self._form.begin(reader, offset, self._streams)
+
+
+def _never(_message: Message) -> bool:
+    return False
+
+
+def _aligned(at: int) -> int:
+    """How much to tell at once: up to a place where others end, too, so that they meet there."""
+    return BATCH_BYTES - at % BATCH_BYTES

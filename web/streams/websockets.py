@@ -41,15 +41,14 @@ class Streams:
         settings: WebSettings,
         auth: Auth,
         shutdown: trio.Event,
-        nursery: trio.Nursery,
     ) -> None:
-        """Conversations end when `shutdown` is set; what serves several of them is in `nursery`."""
+        """Conversations end when `shutdown` is set."""
         self._supervisor = supervisor
         self._names = own_names(settings)
         self._origins = settings.cors_origins
         self._auth = auth
         self._shutdown = shutdown
-        self._batches = Batches(nursery)
+        self._batches = Batches()
 
     async def one(self, run_id: str | None = None) -> None:
         """One run's stream, by path or by `runId`."""

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from supervisor.errors import ShuttingDown
 from supervisor.log.logfile import LogReader, Piece
-from supervisor.logview import LogView
 from supervisor.model import Stream
 from tests.web.scene import EVERYTHING, Said, Scene, parsed
 from web.streams.batches import Batch, Batches, Recent
@@ -23,10 +22,9 @@ from web.streams.viewer import Viewer, Wish
 OUT, ERR = Stream.STDOUT, Stream.STDERR
 
 
-@pytest.mark.parametrize("pumped", [False, True], ids=["each by itself", "pumped"])
 @pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
 async def test_what_many_watch_is_read_and_encoded_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, binary: bool, pumped: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, binary: bool
 ) -> None:
     """Each of ten viewers is told all of it, and one of them has read it."""
     scene = Scene(tmp_path)
@@ -50,28 +48,27 @@ async def test_what_many_watch_is_read_and_encoded_once(
             told[number].append(message)
             return True
 
-        with scene.view() as view, batches.watching("run", scene.view) as recent:
+        with scene.view() as view, batches.watching("run") as recent:
             viewer = Viewer(view, scene.live.events, EVERYTHING, form, recent, say_now)
             async with aclosing(viewer.messages(scene.shown)) as messages:
                 async for message in messages:
                     told[number].append(message)
 
-    async with trio.open_nursery() as pumps:
-        batches = Batches(pumps if pumped else None)
-        async with trio.open_nursery() as nursery:
-            for number in range(10):
-                nursery.start_soon(watch, number, batches)
-            scene.start()
+    batches = Batches()
+    async with trio.open_nursery() as nursery:
+        for number in range(10):
+            nursery.start_soon(watch, number, batches)
+        scene.start()
+        await trio.testing.wait_all_tasks_blocked()
+        reads.clear()
+        for number in range(5):
+            scene.write(OUT, b"line %d \xe2\x82" % number)
+            scene.write(ERR, b"and \xac")
             await trio.testing.wait_all_tasks_blocked()
-            reads.clear()
-            for number in range(5):
-                scene.write(OUT, b"line %d \xe2\x82" % number)
-                scene.write(ERR, b"and \xac")
-                await trio.testing.wait_all_tasks_blocked()
-                scene.write(OUT, b"\xac\n")
-                await trio.testing.wait_all_tasks_blocked()
-            assert len(reads) == 10
-            scene.end()
+            scene.write(OUT, b"\xac\n")
+            await trio.testing.wait_all_tasks_blocked()
+        assert len(reads) == 15
+        scene.end()
     said = [[part for message in messages for part in parsed(message)] for messages in told]
     assert all(parts == said[0] for parts in said)
     text = "".join(str(part["data"]) for part in said[0] if part["type"] == "stdout")
@@ -80,7 +77,7 @@ async def test_what_many_watch_is_read_and_encoded_once(
     assert not vars(batches)["_recent"]
 
 
-async def test_whoever_is_told_by_the_pump_can_still_seek_leave_and_be_told_of_events(
+async def test_whoever_is_told_by_the_writer_can_still_seek_leave_and_be_told_of_events(
     tmp_path: Path,
 ) -> None:
     scene = Scene(tmp_path)
@@ -92,29 +89,28 @@ async def test_whoever_is_told_by_the_pump_can_still_seek_leave_and_be_told_of_e
         said.extend(parsed(message))
         return True
 
-    async with trio.open_nursery() as pumps:
-        with scene.view() as view, Batches(pumps).watching("run", scene.view) as recent:
-            viewer = Viewer(view, scene.live.events, EVERYTHING, JsonForm(), recent, say_now)
+    with scene.view() as view, Batches().watching("run") as recent:
+        viewer = Viewer(view, scene.live.events, EVERYTHING, JsonForm(), recent, say_now)
 
-            async def watch() -> None:
-                with pytest.raises(ShuttingDown):  # noqa: PT012 - raised in the middle of it
-                    async for message in viewer.messages(scene.shown):
-                        said.extend(parsed(message))
+        async def watch() -> None:
+            with pytest.raises(ShuttingDown):  # noqa: PT012 - raised in the middle of it
+                async for message in viewer.messages(scene.shown):
+                    said.extend(parsed(message))
 
-            async with trio.open_nursery() as nursery:
-                await trio.testing.wait_all_tasks_blocked()
-                nursery.start_soon(watch)
-                await trio.testing.wait_all_tasks_blocked()
-                scene.write(OUT, b"one")
-                await trio.testing.wait_all_tasks_blocked()
-                scene.start()
-                scene.write(OUT, b"two")
-                await trio.testing.wait_all_tasks_blocked()
-                viewer.seek(1)
-                await trio.testing.wait_all_tasks_blocked()
-                scene.write(OUT, b"three")
-                await trio.testing.wait_all_tasks_blocked()
-                viewer.leave()
+        async with trio.open_nursery() as nursery:
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(watch)
+            await trio.testing.wait_all_tasks_blocked()
+            scene.write(OUT, b"one")
+            await trio.testing.wait_all_tasks_blocked()
+            scene.start()
+            scene.write(OUT, b"two")
+            await trio.testing.wait_all_tasks_blocked()
+            viewer.seek(1)
+            await trio.testing.wait_all_tasks_blocked()
+            scene.write(OUT, b"three")
+            await trio.testing.wait_all_tasks_blocked()
+            viewer.leave()
     assert [part.get("event", part.get("data", part["type"])) for part in said] == [
         "one",
         "dispatched",
@@ -130,33 +126,32 @@ async def test_whoever_is_told_by_the_pump_can_still_seek_leave_and_be_told_of_e
 async def test_what_is_written_before_a_woken_viewer_has_its_turn_costs_it_nothing(
     tmp_path: Path,
 ) -> None:
-    """With a write at every turn, the pump often comes again before the viewer it has woken."""
+    """With a write at every turn, more often than not another comes before that viewer."""
     scene = Scene(tmp_path)
     scene.start()
     said: list[Said] = []
 
-    async with trio.open_nursery() as pumps:
-        with scene.view() as view, Batches(pumps).watching("run", scene.view) as recent:
-            viewer = Viewer(
-                view, scene.live.events, EVERYTHING, JsonForm(), recent, lambda _message: False
-            )
+    with scene.view() as view, Batches().watching("run") as recent:
+        viewer = Viewer(
+            view, scene.live.events, EVERYTHING, JsonForm(), recent, lambda _message: False
+        )
 
-            async def watch() -> None:
-                async for message in viewer.messages(scene.shown):
-                    said.extend(parsed(message))
+        async def watch() -> None:
+            async for message in viewer.messages(scene.shown):
+                said.extend(parsed(message))
 
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(watch)
-                await trio.testing.wait_all_tasks_blocked()
-                for number in range(300):
-                    scene.write(OUT, b"%d\n" % number)
-                    await trio.lowlevel.checkpoint()
-                scene.end()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch)
+            await trio.testing.wait_all_tasks_blocked()
+            for number in range(300):
+                scene.write(OUT, b"%d\n" % number)
+                await trio.lowlevel.checkpoint()
+            scene.end()
     text = "".join(str(part["data"]) for part in said if part["type"] == "stdout")
     assert text == "".join(f"{number}\n" for number in range(300))
 
 
-async def test_a_bug_in_the_pump_costs_nobody_anything(
+async def test_a_bug_in_telling_costs_the_writer_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is logged, and every viewer goes on by itself."""
@@ -166,23 +161,22 @@ async def test_a_bug_in_the_pump_costs_nobody_anything(
     def say_now(_message: Message) -> bool:
         raise ZeroDivisionError
 
-    async with trio.open_nursery() as pumps:
-        with scene.view() as view, Batches(pumps).watching("run", scene.view) as recent:
-            viewer = Viewer(view, scene.live.events, EVERYTHING, JsonForm(), recent, say_now)
+    with scene.view() as view, Batches().watching("run") as recent:
+        viewer = Viewer(view, scene.live.events, EVERYTHING, JsonForm(), recent, say_now)
 
-            async def watch() -> None:
-                async for message in viewer.messages(scene.shown):
-                    said.extend(parsed(message))
+        async def watch() -> None:
+            async for message in viewer.messages(scene.shown):
+                said.extend(parsed(message))
 
-            await trio.testing.wait_all_tasks_blocked()
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(watch)
-                scene.start()
-                for text in (b"one", b"two", b"three"):
-                    await trio.testing.wait_all_tasks_blocked()
-                    scene.write(OUT, text)
+        await trio.testing.wait_all_tasks_blocked()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch)
+            scene.start()
+            for text in (b"one", b"two", b"three"):
                 await trio.testing.wait_all_tasks_blocked()
-                scene.end()
+                scene.write(OUT, text)
+            await trio.testing.wait_all_tasks_blocked()
+            scene.end()
     assert "ZeroDivisionError" in caplog.text
     assert [part["data"] for part in said if part["type"] == "stdout"] == ["one", "two", "three"]
 
@@ -245,21 +239,21 @@ def texts(said: list[Said]) -> dict[str, str]:
     }
 
 
-def no_view() -> LogView:
-    raise AssertionError
-
-
 def test_only_a_few_batches_are_kept_and_none_for_one_viewer() -> None:
     batches = Batches()
-    batch = Batch((Message(b"{}"),), 1, ((1, 1),), None)
-    with batches.watching("run", no_view) as recent:
-        recent.keep((0, None), batch)
+    batches_at = [
+        Batch((n, None), (Message(b"{}"),), (n + 1, None), ((n + 1, 1),)) for n in range(100)
+    ]
+    with batches.watching("run") as recent:
+        recent.keep(batches_at[0])
         assert recent.find((0, None)) is None
-        with batches.watching("run", no_view) as same, batches.watching("other", no_view) as other:
+        with batches.watching("run") as same, batches.watching("other") as other:
             assert same is recent
             assert other is not recent
-            for place in range(100):
-                recent.keep((place, None), batch)
-            assert [place for place in range(100) if recent.find((place, None))] == [96, 97, 98, 99]
-    with batches.watching("run", no_view) as later:
+            for batch in batches_at:
+                recent.keep(batch)
+            assert [place for place in range(100) if recent.find((place, None))] == [
+                *range(84, 100)
+            ]
+    with batches.watching("run") as later:
         assert later.find((99, None)) is None
