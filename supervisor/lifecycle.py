@@ -40,6 +40,7 @@ from supervisor.model import (
     StopCause,
     StopReceipt,
     StopRequested,
+    StopStep,
     Submitted,
     Succeeded,
     event_name,
@@ -126,26 +127,46 @@ def _started(run: Run, entry: Entry, event: Started) -> Run:
 
 def _stop_requested(run: Run, entry: Entry, event: StopRequested) -> Run:
     """A later request never hides who asked first; it only makes the stop harder."""
+    request = event.request
     receipt = run.stop or StopReceipt(
-        cause=event.request.cause,
+        cause=request.cause,
         requested_at=entry.at.wall,
-        requested_by=event.request.by,
+        requested_by=request.by,
+        policy=request.policy,
     )
-    stopping = _replace(run, stop=receipt)
+    if request.force and receipt.forced_at is None:
+        receipt = _replace(receipt, forced_at=entry.at.wall, forced_by=request.by)
+    stopping = _replace(run, stop=receipt, stop_mono_ns=run.stop_mono_ns or entry.at.mono_ns)
     if event.request.cause.is_failure:
         return stopping
     return _replace(stopping, cancel_requested_at=run.cancel_requested_at or entry.at.wall)
 
 
-def _signalled(run: Run, _entry: Entry, event: Signalled) -> Run:
+def _signalled(run: Run, entry: Entry, event: Signalled) -> Run:
     if not event.stopping or run.stop is None:
         return run
-    receipt = msgspec.structs.replace(
+    steps = _steps_until(run, entry, left=event.step.pids)
+    receipt = _replace(
         run.stop,
-        steps=(*run.stop.steps, event.step),
-        escalated=run.stop.escalated or (event.step.signal == "KILL" and bool(run.stop.steps)),
+        steps=(*steps, event.step),
+        escalated=event.step.signal == "KILL" and any(step.signal != "KILL" for step in steps),
     )
-    return _replace(run, stop=receipt, deadlines=event.deadlines)
+    return _replace(run, stop=receipt, deadlines=event.deadlines, step_mono_ns=entry.at.mono_ns)
+
+
+def _steps_until(run: Run, entry: Entry, *, left: tuple[int, ...]) -> tuple[StopStep, ...]:
+    """The steps of its stop, the last of which is over now, with these processes left."""
+    if run.stop is None or not run.stop.steps:
+        return ()
+    *others, last = run.stop.steps
+    return (*others, _replace(last, took_s=_seconds_since(run.step_mono_ns, entry), left=left))
+
+
+def _seconds_since(mono_ns: int | None, entry: Entry) -> float | None:
+    """None if that was in another life of the machine."""
+    if mono_ns is None or entry.at.mono_ns < mono_ns:
+        return None
+    return (entry.at.mono_ns - mono_ns) / 1e9
 
 
 def _program_exited(run: Run, entry: Entry, event: ProgramExited) -> Run:
@@ -167,9 +188,14 @@ def _cancelled(run: Run, entry: Entry, event: Cancelled) -> Run:
 
 
 def _ended(run: Run, entry: Entry, outcome: Outcome | None) -> Run:
-    ended = _replace(run, ended_at=entry.at.wall, deadlines=(), log_size=entry.log_offset)
-    if run.started_mono_ns is not None and entry.at.mono_ns >= run.started_mono_ns:
-        ended = _replace(ended, duration_s=(entry.at.mono_ns - run.started_mono_ns) / 1e9)
+    ended = _replace(
+        run,
+        ended_at=entry.at.wall,
+        duration_s=_seconds_since(run.started_mono_ns, entry),
+        deadlines=(),
+        log_size=entry.log_offset,
+        stop=_closed(run, entry, outcome),
+    )
     match outcome:
         case Exited():
             return _replace(
@@ -190,6 +216,19 @@ def _ended(run: Run, entry: Entry, outcome: Outcome | None) -> Run:
             return _replace(ended, exited_at=None, exit_code=None, signal=None)
         case _:
             return ended
+
+
+def _closed(run: Run, entry: Entry, outcome: Outcome | None) -> StopReceipt | None:
+    """The receipt of its stop, if there was one, with what came of it in the end."""
+    if run.stop is None or isinstance(outcome, Lost):
+        return run.stop
+    survivors = outcome.survivors if isinstance(outcome, Exited) else ()
+    return _replace(
+        run.stop,
+        steps=_steps_until(run, entry, left=survivors),
+        took_s=_seconds_since(run.stop_mono_ns, entry),
+        survivors=survivors,
+    )
 
 
 _APPLY: Mapping[type, Callable[[Run, Entry, Any], Run]] = MappingProxyType(

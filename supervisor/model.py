@@ -135,9 +135,12 @@ class StopRequest(Struct, frozen=True):
 class StopStep(Struct, frozen=True):
     """One thing done to stop a run: `signal` sent to `target` at `at`.
 
-    `target` is `group PGID` or `cgroup`, the whole tree in either case. `pids` are the members seen
-    when it was sent.
-    `result` is `sent` or `no such process`.
+    `target` is `group PGID` or `cgroup`, the whole tree in either case, `process PID`, the first
+    process alone, or `processes`, those that appeared while the others were killed. `pids` are
+    those seen when it was sent. `result` is `sent` or `no such process`.
+
+    The rest is known when the next step begins, or the run has ended: how long this one took, and
+    who was there then.
     """
 
     at: datetime
@@ -145,16 +148,28 @@ class StopStep(Struct, frozen=True):
     target: str
     pids: tuple[int, ...] = ()
     result: str = "sent"
+    took_s: float | None = None
+    left: tuple[int, ...] = ()
 
 
 class StopReceipt(Struct, frozen=True, kw_only=True):
-    """What a stop did, in order: who asked, and each signal; `escalated` if SIGKILL came last."""
+    """What a stop did, in order: who asked for it and how, and each signal.
+
+    `policy` is how it was to be done. `forced_at` and `forced_by` are of the first request to kill
+    at once. `escalated` says that SIGKILL came after another signal. `took_s` is from the request
+    to the run's end, and `survivors` are the pids that were there even then.
+    """
 
     cause: StopCause
     requested_at: datetime
     requested_by: Actor
+    policy: StopPolicy | None = None
+    forced_at: datetime | None = None
+    forced_by: Actor | None = None
     steps: tuple[StopStep, ...] = ()
     escalated: bool = False
+    took_s: float | None = None
+    survivors: tuple[int, ...] = ()
 
 
 class DeadlineKind(enum.StrEnum):
@@ -333,6 +348,7 @@ class Run(Struct, frozen=True, kw_only=True):
     """One execution, as its events have made it. Never changes once it has ended.
 
     `seq` orders runs by creation. `exit_code` and `signal` are as the kernel told them.
+    `stop_mono_ns` and `step_mono_ns` are when the stop was asked for and its last step began.
     """
 
     id: str
@@ -358,6 +374,8 @@ class Run(Struct, frozen=True, kw_only=True):
     reason: Reason | None = None
     message: str = ""
     stop: StopReceipt | None = None
+    stop_mono_ns: int | None = None
+    step_mono_ns: int | None = None
     output_complete: bool | None = None
     killed: tuple[int, ...] = ()
     survivors: tuple[int, ...] = ()

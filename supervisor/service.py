@@ -130,7 +130,7 @@ class Supervisor:
         if live is None or live.posted.status is not Status.RUNNING:
             run = await self.get(run_id)
             raise RunEnded(f"run {run_id} is {run.status}, so there is nothing to signal")
-        step = await self._executor.signal(live.run, signal)
+        step = await self._executor.signal(live.run, signal, request.scope)
         if live.posted.status.ended:
             raise RunEnded(f"run {run_id} ended just when it was signalled")
         posting = self._engine.post(live, Signalled(step, stopping=False), by)

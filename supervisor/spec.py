@@ -9,11 +9,19 @@ from msgspec import Struct, field
 from supervisor.conditions import Conditions
 
 
+class StopScope(enum.StrEnum):
+    """Whom a signal is for: the run's first process, or all it has started as well."""
+
+    MAIN = "main"
+    TREE = "tree"
+
+
 class StopPolicy(Struct, frozen=True):
-    """How a run is stopped: `signal` to its whole tree, then SIGKILL after `grace_s` seconds."""
+    """How a run is stopped: `signal` within `scope`, then SIGKILL for all after `grace_s` seconds."""
 
     signal: str = "TERM"
     grace_s: float = 10.0
+    scope: StopScope = StopScope.TREE
 
 
 class OnFull(enum.StrEnum):

@@ -22,7 +22,16 @@ from supervisor.model import (
     Tracking,
     Usage,
 )
-from supervisor.spec import LogLimit, OutputMode, Param, ParamValue, RunSpec, Stdin, StopPolicy
+from supervisor.spec import (
+    LogLimit,
+    OutputMode,
+    Param,
+    ParamValue,
+    RunSpec,
+    Stdin,
+    StopPolicy,
+    StopScope,
+)
 
 RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
@@ -30,11 +39,13 @@ RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 class StopWish(Struct, frozen=True, forbid_unknown_fields=True):
     """How to stop, as a request says it; what is left out is as the job says.
 
-    `signal` is a name such as `TERM` (or `SIGTERM`); `grace` is a duration such as `"30s"`.
+    `signal` is a name such as `TERM` (or `SIGTERM`); `grace` is a duration such as `"30s"`; `scope`
+    is whom the signal is for.
     """
 
     signal: str | None = None
     grace: str | float | None = None
+    scope: StopScope | None = None
 
 
 class LimitsWish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,6 +76,8 @@ class SubmitRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cwd: str | None = None
     env: dict[str, str] = field(default_factory=dict)
     timeout: str | float | None = None
+    queue_timeout: str | float | None = None
+    no_output_timeout: str | float | None = None
     stop: StopWish | None = None
     output: OutputMode | None = None
     stdin: Stdin | None = None
@@ -81,6 +94,7 @@ class CancelRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
     signal: str | None = None
     grace: str | float | None = None
+    scope: StopScope | None = None
     force: bool = False
 
 
@@ -88,6 +102,7 @@ class SignalRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /runs/{id}/signal`: one signal by name, such as `HUP`; no change of status."""
 
     signal: str
+    scope: StopScope = StopScope.TREE
 
 
 class InputTaken(Struct, frozen=True):

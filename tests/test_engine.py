@@ -396,6 +396,27 @@ async def test_a_shutdown_can_be_hurried(
     assert trio.current_time() - START < 15
 
 
+async def test_a_shutdown_does_not_change_a_stop_that_goes_on(
+    tmp_path: Path, executor: FakeExecutor, autojump_clock: MockClock
+) -> None:
+    """Its cause, its grace and who asked stay; and so it is the other way round."""
+    async with open_rig(tmp_path, executor, inline=True) as rig:
+        run = await submit(rig.supervisor, "ignore TERM", "wait 1000")
+        await wait_for(rig.supervisor, run.id, Status.RUNNING)
+        await wait_all_tasks_blocked()
+        await rig.supervisor.cancel(run.id, CancelRequest(grace=100), TESTER)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(rig.supervisor.stop_all)
+            await trio.sleep(50)
+            later = CancelRequest(signal="INT", grace=1)
+            assert (await rig.supervisor.cancel(run.id, later, SYSTEM)).status is Status.RUNNING
+        ended = await rig.supervisor.get(run.id)
+        assert ended.stop is not None
+        assert (ended.stop.cause, ended.stop.requested_by) == (StopCause.CANCEL, TESTER)
+        assert [step.signal for step in ended.stop.steps] == ["TERM", "KILL"]
+    assert 100 <= trio.current_time() - START < 105
+
+
 class Slow(FakeExecutor):
     """Takes its time before it starts anything."""
 

@@ -81,8 +81,14 @@ def stop(cause: StopCause = StopCause.CANCEL, by: Actor = ANNA, *, force: bool =
     return StopRequested(StopRequest(cause, StopPolicy(), by, force))
 
 
-def sent(signal: str, *, stopping: bool = True, deadlines: tuple[Deadline, ...] = ()) -> Event:
-    return Signalled(StopStep(at(0).wall, signal, "group 4711"), stopping, deadlines)
+def sent(
+    signal: str,
+    pids: tuple[int, ...] = (),
+    *,
+    stopping: bool = True,
+    deadlines: tuple[Deadline, ...] = (),
+) -> Event:
+    return Signalled(StopStep(at(0).wall, signal, "group 4711", pids), stopping, deadlines)
 
 
 outcomes: st.SearchStrategy[Outcome] = st.one_of(
@@ -232,8 +238,16 @@ class TestStopping:
 
     def test_a_second_request_does_not_hide_who_asked_first(self) -> None:
         once = after(Started(PROCESS), stop())
-        twice = advance(once, entry(stop(StopCause.SHUTDOWN, BERT, force=True), 9))
+        twice = advance(once, entry(stop(StopCause.SHUTDOWN, BERT), 9))
         assert (twice.stop, twice.cancel_requested_at) == (once.stop, once.cancel_requested_at)
+
+    def test_who_wanted_it_killed_is_told_beside_who_asked_first(self) -> None:
+        run = after(Started(PROCESS), stop())
+        for second, actor in ((9, BERT), (10, ANNA)):
+            run = advance(run, entry(stop(StopCause.SHUTDOWN, actor, force=True), second))
+        assert run.stop is not None
+        assert (run.stop.cause, run.stop.requested_by) == (StopCause.CANCEL, ANNA)
+        assert (run.stop.forced_at, run.stop.forced_by) == (at(9).wall, BERT)
 
     def test_a_time_limit_is_no_cancel(self) -> None:
         run = after(Started(PROCESS), stop(StopCause.TIMEOUT, SYSTEM))
@@ -251,6 +265,24 @@ class TestStopping:
         assert run.stop is not None
         assert [step.signal for step in run.stop.steps] == ["TERM", "KILL"]
         assert run.stop.escalated
+
+    def test_each_step_says_how_long_it_took_and_who_was_left(self) -> None:
+        """On the monotonic clock, and all of it only when it is over."""
+        run = after(Started(PROCESS), stop(), sent("TERM", (1, 2, 3)))
+        assert run.stop is not None
+        assert [(it.took_s, it.left) for it in run.stop.steps] == [(None, ())]
+        run = advance(run, entry(sent("KILL", (2, 3)), 13))
+        hour_back = Moment(at(-3600).wall, at(13.5).mono_ns, "boot")
+        end = judge(Exited(signal="KILL", stopped=StopCause.CANCEL, survivors=(3,)))
+        run = advance(run, Entry("r", hour_back, SYSTEM, end))
+        assert run.stop is not None
+        assert [(it.took_s, it.left) for it in run.stop.steps] == [(10, (2, 3)), (0.5, (3,))]
+        assert (run.stop.took_s, run.stop.survivors) == (11.5, (3,))
+
+    def test_of_a_stop_whose_end_nobody_saw_nothing_is_claimed(self) -> None:
+        run = after(Started(PROCESS), stop(), sent("TERM", (1,)), judge(Lost(message="gone")))
+        assert run.stop is not None
+        assert (run.stop.took_s, run.stop.steps[0].took_s) == (None, None)
 
     def test_a_kill_at_once_is_no_escalation(self) -> None:
         run = after(Started(PROCESS), stop(force=True), sent("KILL"))

@@ -15,7 +15,7 @@ from msgspec import structs
 from supervisor.client.address import Address, socket_address, url_address
 from supervisor.client.api import Client, RunFilter
 from supervisor.errors import BadValue, ConfigError, RunwireError
-from supervisor.spec import OutputMode, Stdin, StdinMode, StdinSource
+from supervisor.spec import OutputMode, Stdin, StdinMode, StdinSource, StopScope
 from supervisor.wire import LimitsWish, StopWish, SubmitRequest
 
 P = ParamSpec("P")
@@ -128,6 +128,13 @@ def _completed(names: Callable[[Client], list[str]], ctx: click.Context, begun: 
         return []
 
 
+def scope_option(told: str) -> Callable[[Any], Any]:
+    """Adds --scope: `main` or `tree`."""
+    return click.option(
+        "--scope", type=click.Choice([scope.value for scope in StopScope]), help=told
+    )
+
+
 run_argument = click.argument("run_id", metavar="RUN", shell_complete=complete_run)
 
 _RUN_OPTIONS = (
@@ -142,8 +149,11 @@ _RUN_OPTIONS = (
     ),
     click.option("--id", "run_id", metavar="ID", help="The run's id: asking twice runs once."),
     click.option("--timeout", metavar="DURATION", help="Stop it after this long, such as 10m."),
+    click.option("--queue-timeout", metavar="DURATION", help="How long it may wait to start."),
+    click.option("--no-output-timeout", metavar="DURATION", help="How long it may be silent."),
     click.option("--signal", metavar="NAME", help="What stops it.  [default: TERM]"),
     click.option("--grace", metavar="DURATION", help="From that signal to KILL.  [default: 10s]"),
+    scope_option("Whom that signal is for.  [default: tree]"),
     click.option(
         "--output",
         type=click.Choice([mode.value for mode in OutputMode]),
@@ -175,9 +185,9 @@ def run_options(command: Callable[..., R]) -> Callable[..., R]:
 
     @functools.wraps(command)
     def with_request(address: Address, **options: Any) -> R:
-        names = ("params", "env", "run_id", "signal", "grace", "tags", "job", "shell", "cwd")
+        names = ("params", "env", "run_id", "tags", "job", "shell", "cwd")
         asked = {name: options.pop(name) for name in names}
-        stop = StopWish(asked["signal"], asked["grace"])
+        stop = StopWish(options.pop("signal"), options.pop("grace"), scope_of(options.pop("scope")))
         request = SubmitRequest(
             id=asked["run_id"] or os.urandom(_ID_BYTES).hex(),
             job=asked["job"],
@@ -187,6 +197,8 @@ def run_options(command: Callable[..., R]) -> Callable[..., R]:
             cwd=_cwd(address, asked["cwd"], asked["job"]),
             env=_environment(asked["env"]),
             timeout=options.pop("timeout"),
+            queue_timeout=options.pop("queue_timeout"),
+            no_output_timeout=options.pop("no_output_timeout"),
             stop=stop if stop != StopWish() else None,
             output=_output(options.pop("output")),
             stdin=_stdin(address, options.pop("stdin"), options.pop("stdin_text")),
@@ -214,6 +226,11 @@ def _command(job: str | None, shell: str | None) -> tuple[str, ...] | None:
     if command is not None and not all(_is_text(word) for word in command):
         raise BadValue("a command must be UTF-8 text", field="command")
     return command
+
+
+def scope_of(given: str | None) -> StopScope | None:
+    """What --scope says."""
+    return None if given is None else StopScope(given)
 
 
 def _output(given: str | None) -> OutputMode | None:

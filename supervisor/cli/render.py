@@ -8,8 +8,8 @@ from datetime import datetime
 
 import msgspec
 
-from supervisor.model import Reason, Status, StopReceipt
-from supervisor.spec import OutputMode, Param, Stdin, StdinMode, StdinSource
+from supervisor.model import Actor, Reason, Status, StopReceipt, StopStep
+from supervisor.spec import OutputMode, Param, Stdin, StdinMode, StdinSource, StopPolicy, StopScope
 from supervisor.units import show_duration
 from supervisor.wire import EventView, JobView, RunView
 
@@ -71,7 +71,7 @@ def run_facts(run: RunView) -> list[tuple[str, str]]:
         ("timeout", _limit(spec.timeout_s)),
         ("queue timeout", _limit(spec.queue_timeout_s)),
         ("no output timeout", _limit(spec.no_output_timeout_s)),
-        ("submitted", f"{moment(run.created_at)} by {run.created_by.kind} {run.created_by.name}"),
+        ("submitted", f"{moment(run.created_at)} by {_who(run.created_by)}"),
         ("attempt", f"{run.attempt}, of run {run.retry_of}" if run.retry_of else ""),
         ("started", "" if run.started_at is None else moment(run.started_at)),
         ("exited", "" if run.exited_at is None else moment(run.exited_at)),
@@ -92,14 +92,37 @@ def run_facts(run: RunView) -> list[tuple[str, str]]:
 
 def _receipt(stop: StopReceipt) -> str:
     """What a stop did, a line for each signal."""
-    by = stop.requested_by
-    lines = [f"{stop.cause}, asked by {by.kind} {by.name} at {moment(stop.requested_at)}"]
-    for step in stop.steps:
-        seen = _pids(step.pids, ", pids ")
-        lines.append(f"{moment(step.at)} {step.signal} to {step.target}{seen}: {step.result}")
+    lines = [f"{stop.cause}, asked by {_who(stop.requested_by)} at {moment(stop.requested_at)}"]
+    if stop.policy is not None:
+        lines.append(f"wanted: {_policy(stop.policy)}")
+    if stop.forced_at is not None and stop.forced_by is not None:
+        lines.append(f"force, asked by {_who(stop.forced_by)} at {moment(stop.forced_at)}")
+    lines += map(_step, stop.steps)
     if stop.escalated:
         lines.append("it had to be killed: the grace ran out, or force was asked for")
+    if stop.survivors:
+        lines.append(_pids(stop.survivors, "not even that ended pids "))
+    if stop.took_s is not None:
+        lines.append(f"over after {brief_duration(stop.took_s)}")
     return "\n".join(lines)
+
+
+def _step(step: StopStep) -> str:
+    seen = _pids(step.pids, ", pids ")
+    line = f"{moment(step.at)} {step.signal} to {step.target}{seen}: {step.result}"
+    if step.took_s is None:
+        return line
+    left = _pids(step.left, "left were pids ") or "nobody was left"
+    return f"{line}; {brief_duration(step.took_s)} later {left}"
+
+
+def _policy(policy: StopPolicy) -> str:
+    whom = " to its first process" if policy.scope is StopScope.MAIN else ""
+    return f"{policy.signal}{whom}, after {show_duration(policy.grace_s)} KILL"
+
+
+def _who(actor: Actor) -> str:
+    return f"{actor.kind} {actor.name}"
 
 
 def _log(run: RunView) -> str:
@@ -160,7 +183,7 @@ def job_facts(job: JobView) -> list[tuple[str, str]]:
         ("directory", job.cwd),
         ("parameters", "\n".join(_param(name, param) for name, param in job.params.items())),
         ("tags", ", ".join(job.tags)),
-        ("stopped by", f"{job.stop.signal}, after {show_duration(job.stop.grace_s)} KILL"),
+        ("stopped by", _policy(job.stop)),
         ("reads", _stdin(job.stdin)),
         ("writes", _mode(job.output)),
         ("timeout", _limit(job.timeout_s)),

@@ -16,6 +16,8 @@ from supervisor.cli.options import (
     json_option,
     run_argument,
     run_options,
+    scope_of,
+    scope_option,
     server_options,
 )
 from supervisor.cli.output import print_facts, print_json, print_table, say, say_error
@@ -23,6 +25,7 @@ from supervisor.client.address import Address
 from supervisor.client.api import Client, Reply, RunFilter
 from supervisor.errors import RunwireError
 from supervisor.model import Status
+from supervisor.spec import StopScope
 from supervisor.wire import CancelRequest, RunView, SignalRequest, SubmitRequest
 
 
@@ -109,6 +112,7 @@ def show(address: Address, run_id: str, *, as_json: bool, events: bool) -> None:
 @click.option("--force", is_flag=True, help="Kill at once.")
 @click.option("--signal", metavar="NAME", help="Send this instead of the run's own stop signal.")
 @click.option("--grace", metavar="DURATION", help="From that signal to KILL, such as 30s.")
+@scope_option("Whom that signal is for.")
 @click.option("--wait", is_flag=True, help="Return when the runs have ended.")
 @click.argument("run_ids", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run)
 def cancel(  # noqa: PLR0913 - one for each flag
@@ -119,6 +123,7 @@ def cancel(  # noqa: PLR0913 - one for each flag
     force: bool,
     signal: str | None,
     grace: str | None,
+    scope: str | None,
     wait: bool,
 ) -> None:
     """Cancel runs: stop each one with its whole process tree.
@@ -127,7 +132,7 @@ def cancel(  # noqa: PLR0913 - one for each flag
     second time kills. A run that ended otherwise stays what it is, and that is an error.
     """
     client = Client(address)
-    wish = CancelRequest(signal=signal, grace=grace, force=force)
+    wish = CancelRequest(signal=signal, grace=grace, scope=scope_of(scope), force=force)
     code = 0
     for run_id in run_ids:
         try:
@@ -149,10 +154,12 @@ def cancel(  # noqa: PLR0913 - one for each flag
 @server_options
 @json_option
 @run_argument
+@scope_option("Whom it is for.  [default: tree]")
 @click.argument("signal")
-def signal(address: Address, run_id: str, signal: str, *, as_json: bool) -> None:
+def signal(address: Address, run_id: str, signal: str, *, scope: str | None, as_json: bool) -> None:
     """Send a running run one signal, such as HUP. Its status does not change."""
-    reply = Client(address).signal(run_id, SignalRequest(signal))
+    wish = SignalRequest(signal, scope_of(scope) or StopScope.TREE)
+    reply = Client(address).signal(run_id, wish)
     if as_json:
         print_json(reply.json)
 

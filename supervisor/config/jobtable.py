@@ -24,7 +24,7 @@ from supervisor.jobs.checks import (
 from supervisor.jobs.params import shown
 from supervisor.jobs.stdio import check_output
 from supervisor.signals import parse_signal
-from supervisor.spec import Job, LogLimit, OnFull, OutputMode, StopPolicy
+from supervisor.spec import Job, LogLimit, OnFull, OutputMode, StopPolicy, StopScope
 from supervisor.suggest import did_you_mean
 from supervisor.units import KIB, parse_duration, parse_size
 
@@ -155,8 +155,16 @@ def _read_env(table: Table) -> dict[str, str]:
 def _read_stop(table: Table) -> StopPolicy:
     signal = table.parsed("signal", parse_signal, _DEFAULT_STOP.signal)
     grace_s = table.parsed("grace", parse_duration, _DEFAULT_STOP.grace_s)
+    scope = table.parsed("scope", _scope, _DEFAULT_STOP.scope)
     table.close()
-    return StopPolicy(signal, grace_s)
+    return StopPolicy(signal, grace_s, scope)
+
+
+def _scope(value: object) -> StopScope:
+    if value not in list(StopScope):
+        hint = did_you_mean(value, StopScope) if isinstance(value, str) else ""
+        raise BadValue(f"{value!r} is none of {', '.join(StopScope)}{hint}")
+    return StopScope(str(value))
 
 
 def read_log_limit(table: Table) -> LogLimit | None:

@@ -37,6 +37,7 @@ from supervisor.model import (
     Stream,
     Tracking,
 )
+from supervisor.spec import StopScope
 from supervisor.wire import InputTaken
 
 
@@ -153,7 +154,7 @@ class Executor(Protocol):
     async def reattach(self, run: Run, console: Console) -> Outcome:
         """Go on with a run that was running when the server fell, or end it and say `Lost`."""
 
-    async def signal(self, run: Run, signal: str) -> StopStep:
+    async def signal(self, run: Run, signal: str, scope: StopScope) -> StopStep:
         """Send one signal (a name such as `HUP`) to a running run. Changes no status.
 
         Raises RunEnded if there is nothing left to signal.

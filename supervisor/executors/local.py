@@ -37,7 +37,7 @@ from supervisor.processes.grants import check_grantable
 from supervisor.processes.launcher import GatedProcess, Launcher, LaunchRequest
 from supervisor.processes.tracking import Tracker
 from supervisor.processes.tree import KILL
-from supervisor.spec import RunSpec, StdinSource
+from supervisor.spec import RunSpec, StdinSource, StopScope
 
 
 class LocalExecutor:
@@ -99,8 +99,8 @@ class LocalExecutor:
                     return await _send_home(child, console.stop.request.cause)
                 child.open_gate()
                 self._live[run.id] = child
-                watch = Watch(child, console, output)
-                exited = await watch.attend(run.spec, time_limit, self._drain_s)
+                watch = Watch(child, console, output, self._drain_s)
+                exited = await watch.attend(run.spec, time_limit)
                 failure = child.start_failure(request)
                 return exited if failure is None else NotStarted(message=failure)
             finally:
@@ -123,12 +123,12 @@ class LocalExecutor:
             message += f"; left alone, as they may not be its own: {_pids(left.unattributed)}"
         return Lost(message=message, killed=left.killed, unattributed=left.unattributed)
 
-    async def signal(self, run: Run, signal: str) -> StopStep:
-        """Send one signal to the run's whole tree. Raises RunEnded if its program has ended."""
+    async def signal(self, run: Run, signal: str, scope: StopScope) -> StopStep:
+        """Send one signal to the run's processes. Raises RunEnded if its program has ended."""
         child = self._live.get(run.id)
         if child is None or child.exited:
             raise RunEnded(f"run {run.id} has no process to signal")
-        return child.send_signal(signal)
+        return child.send_signal(signal, scope)
 
 
 async def _send_home(child: GatedProcess, cause: StopCause) -> NotStarted:

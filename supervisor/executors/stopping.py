@@ -8,10 +8,10 @@ import trio
 
 from supervisor import clock
 from supervisor.executors import Console
-from supervisor.model import Deadline, DeadlineKind, Signalled, StopCause
+from supervisor.model import Deadline, DeadlineKind, Signalled, StopCause, StopStep
 from supervisor.processes.launcher import GatedProcess
 from supervisor.processes.tree import KILL
-from supervisor.spec import StopPolicy
+from supervisor.spec import StopPolicy, StopScope
 
 KILL_WAIT_S = 5.0
 """How long killed processes may take to vanish before they are named as survivors."""
@@ -20,10 +20,14 @@ KILL_WAIT_S = 5.0
 class Stopping:
     """Stops a run when that is asked for."""
 
-    def __init__(self, child: GatedProcess, console: Console) -> None:
-        """`child` is the run's first process, whose gate is open."""
+    def __init__(self, child: GatedProcess, console: Console, drain_s: float) -> None:
+        """`child` is the run's first process, whose gate is open.
+
+        `drain_s` is how long the others may stay behind it where only it was sent the signal.
+        """
         self._child = child
         self._console = console
+        self._drain_s = drain_s
         self.cause: StopCause | None = None
         """Why a signal of ours was sent; None if none was."""
         self.done = trio.Event()
@@ -37,10 +41,17 @@ class Stopping:
         self.cause = request.cause
         gone = False if request.force else await self._ask_to_end(request.policy)
         if not gone and self._child.anyone_left():
-            self._signal(KILL)
-            with trio.move_on_after(KILL_WAIT_S):
-                await self._child.kill_whoever_comes()
+            await self._kill()
         self.done.set()
+
+    async def _kill(self) -> None:
+        seen = self._signal(KILL, StopScope.TREE).pids
+        at = clock.now().wall
+        with trio.move_on_after(KILL_WAIT_S):
+            late = set(await self._child.kill_whoever_comes()).difference(seen)
+            if late:
+                step = StopStep(at, KILL, "processes", tuple(sorted(late)))
+                self._console.note(Signalled(step, stopping=True))
 
     async def _ask_to_end(self, policy: StopPolicy) -> bool:
         """The signal, then the grace, which the end of the tree or a forced stop cuts short.
@@ -48,19 +59,33 @@ class Stopping:
         True if the whole tree has ended.
         """
         gone = False
-        self._signal(policy.signal, deadlines_after(DeadlineKind.KILL, policy.grace_s))
-        self._child.wake()
+        kill_at = deadlines_after(DeadlineKind.KILL, policy.grace_s)
+        self._signal(policy.signal, policy.scope, kill_at)
+        self._child.wake(policy.scope)
         async with trio.open_nursery() as nursery:
             nursery.cancel_scope.deadline = trio.current_time() + policy.grace_s
             nursery.start_soon(then_cancel, self._console.stop.wait_forced, nursery)
-            await self._child.wait_gone()
-            gone = True
+            gone = await self._wait_gone(policy.scope)
             nursery.cancel_scope.cancel()
         return gone
 
-    def _signal(self, signal: str, deadlines: tuple[Deadline, ...] = ()) -> None:
-        step = self._child.send_signal(signal)
+    async def _wait_gone(self, scope: StopScope) -> bool:
+        """True if all are gone; only the first process is waited for if only it was asked."""
+        if scope is StopScope.MAIN:
+            await self._child.wait_exited()
+            with trio.move_on_after(self._drain_s):
+                await self._child.wait_gone()
+                return True
+            return False
+        await self._child.wait_gone()
+        return True
+
+    def _signal(
+        self, signal: str, scope: StopScope, deadlines: tuple[Deadline, ...] = ()
+    ) -> StopStep:
+        step = self._child.send_signal(signal, scope)
         self._console.note(Signalled(step, stopping=True, deadlines=deadlines))
+        return step
 
 
 async def then_cancel(wait: Callable[[], Awaitable[object]], nursery: trio.Nursery) -> None:

@@ -32,14 +32,20 @@ SETTLE_S = 1.0
 class Watch:
     """Sees a run through."""
 
-    def __init__(self, child: GatedProcess, console: Console, output: OutputPipes) -> None:
-        """`child` is the run's first process, whose gate is open, and `output` what it writes to."""
+    def __init__(
+        self, child: GatedProcess, console: Console, output: OutputPipes, drain_s: float
+    ) -> None:
+        """`child` is the run's first process, whose gate is open, and `output` what it writes to.
+
+        `drain_s` bounds the wait for others that still hold the output when it has ended.
+        """
         self._child = child
         self._console = console
         self._output = output
-        self._stopping = Stopping(child, console)
+        self._drain_s = drain_s
+        self._stopping = Stopping(child, console, drain_s)
 
-    async def attend(self, spec: RunSpec, limit: tuple[Deadline, ...], drain_s: float) -> Exited:
+    async def attend(self, spec: RunSpec, limit: tuple[Deadline, ...]) -> Exited:
         """Capture, stop when asked or when the `limit` has passed, drain, and clear up."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._output.capture, self._console)
@@ -53,7 +59,7 @@ class Watch:
             if self._stopping.cause is not None:
                 await self._stopping.done.wait()
             else:
-                await self._drain(drain_s)
+                await self._drain()
             killed, survivors = await self._kill_rest()
             complete = self._output.ended.is_set()
             code, usage = self._child.reap()
@@ -68,7 +74,7 @@ class Watch:
             usage=usage,
         )
 
-    async def _drain(self, drain_s: float) -> None:
+    async def _drain(self) -> None:
         """The program has ended: wait a while for its output to end, or until a stop is asked."""
         # If nobody is left to hold it, it is only we who are slow to read it.
         with trio.move_on_after(_PROMPT_S if self._child.anyone_left() else SETTLE_S):
@@ -79,7 +85,7 @@ class Watch:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(then_cancel, self._console.stop.wait_asked, nursery)
             nursery.start_soon(then_cancel, self._output.ended.wait, nursery)
-            await trio.sleep(drain_s)
+            await trio.sleep(self._drain_s)
             while self._console.log.trouble is not None:  # noqa: ASYNC110 - it goes by itself
                 # Nobody holds these bytes back but the disk, which may have room again.
                 await trio.sleep(2 * RETRY_S)

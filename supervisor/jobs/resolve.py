@@ -132,8 +132,10 @@ def _directory(wanted: str | None, default: str) -> str:
 
 def _override(spec: RunSpec, request: SubmitRequest) -> RunSpec:
     """`spec` with what the request wants otherwise. Its tags come in addition to the job's."""
-    if request.timeout is not None:
-        spec = structs.replace(spec, timeout_s=check_timeout(request.timeout, field="timeout"))
+    for field in ("timeout", "queue_timeout", "no_output_timeout"):
+        wanted = getattr(request, field)
+        if wanted is not None:
+            spec = structs.replace(spec, **{f"{field}_s": check_timeout(wanted, field=field)})
     if request.stop is not None:
         spec = structs.replace(spec, stop=override_stop(spec.stop, request.stop, within="stop."))
     if request.output is not None:
@@ -147,7 +149,7 @@ def _override(spec: RunSpec, request: SubmitRequest) -> RunSpec:
 def override_stop(
     policy: StopPolicy, wish: StopWish | CancelRequest, *, within: str = ""
 ) -> StopPolicy:
-    """`policy` with the signal and the grace that `wish` names; `within` prefixes field names.
+    """`policy` with what `wish` names instead; `within` prefixes field names.
 
     Raises BadValue for `signal` or `grace`.
     """
@@ -156,4 +158,4 @@ def override_stop(
         signal = parse_signal(wish.signal, field=f"{within}signal")
     if wish.grace is not None:
         grace_s = parse_duration(wish.grace, field=f"{within}grace")
-    return StopPolicy(signal, grace_s)
+    return StopPolicy(signal, grace_s, wish.scope or policy.scope)

@@ -70,6 +70,7 @@ class GatedProcess(Leader):
         self._report = report
         self._reported = b""
         self._reaped = False
+        self._waiting = trio.Lock()
 
     def open_gate(self) -> None:
         """Let it run. Call once, after its start is on disk."""
@@ -85,8 +86,9 @@ class GatedProcess(Leader):
 
     async def wait_exited(self) -> None:
         """Return once it has exited. It stays a zombie, so its pid cannot be reused yet."""
-        while not self.exited:
-            await trio.lowlevel.wait_readable(self._pidfd)
+        async with self._waiting:  # a descriptor can be waited for by one task at a time
+            while not self.exited:
+                await trio.lowlevel.wait_readable(self._pidfd)
 
     @property
     def exited(self) -> bool:

@@ -25,6 +25,7 @@ from supervisor.processes.cgroup import RunCgroup
 from supervisor.processes.orphans import Orphans
 from supervisor.processes.procfs import ProcessStat
 from supervisor.signals import signal_number
+from supervisor.spec import StopScope
 
 KILL = "KILL"
 _PIDFD_SIGNAL_PROCESS_GROUP = 1 << 2
@@ -80,12 +81,21 @@ class Leader:
         except OSError:
             return True
 
-    def send_signal(self, signal: str) -> StopStep:
-        """Signal the whole tree (`signal` such as `TERM`) and tell who was there.
+    def send_signal(self, signal: str, scope: StopScope = StopScope.TREE) -> StopStep:
+        """Signal the whole tree, or itself alone (`signal` such as `TERM`), and tell who was there.
 
         Without a descriptor to look, those in groups of their own are missed, and none is named.
         """
         at = clock.now().wall
+        if scope is StopScope.MAIN:
+            sent = self._signal_itself(signal_number(signal))
+            return StopStep(
+                at=at,
+                signal=signal,
+                target=f"process {self.ref.pid}",
+                pids=(self.ref.pid,) if sent else (),
+                result="sent" if sent else "no such process",
+            )
         seen: list[ProcessStat] = []
         with suppress(OSError):
             seen = self.members()
@@ -123,9 +133,12 @@ class Leader:
                 self.orphans.reap()  # or those that fork all the time would use up all numbers
             await procfs.wait_ended(rest[0])
 
-    def wake(self) -> None:
-        """Let a suspended tree go on, so that it can act on the signal it was sent."""
-        self._signal_group(signals.SIGCONT)
+    def wake(self, scope: StopScope = StopScope.TREE) -> None:
+        """Let a suspended tree, or itself, go on, so that it can act on the signal it was sent."""
+        if scope is StopScope.MAIN:
+            self._signal_itself(signals.SIGCONT)
+        else:
+            self._signal_group(signals.SIGCONT)
 
     async def wait_gone(self) -> None:
         """Return when no living process is left in its session or group."""
@@ -145,6 +158,14 @@ class Leader:
             for process in procfs.living_in(self.ref.pid)
             if process.start_ticks >= self.ref.start_ticks
         ]
+
+    def _signal_itself(self, number: int) -> bool:
+        """False if it has ended, or has become somebody we may not signal."""
+        try:
+            signals.pidfd_send_signal(self._pidfd, number)
+        except OSError:
+            return False
+        return True
 
     def _signal_group(self, number: int) -> bool:
         """False if nobody is in the group, or nobody we may signal."""

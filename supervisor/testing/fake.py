@@ -54,7 +54,7 @@ from supervisor.model import (
     Stream,
     Tracking,
 )
-from supervisor.spec import RunSpec, StopPolicy
+from supervisor.spec import RunSpec, StopPolicy, StopScope
 
 PROGRAM = "program"
 """What a fake program is called; a run of any other command fails as a missing program does."""
@@ -132,19 +132,19 @@ class FakeExecutor:
             await console.record(Started(process.ref))
         return await self._attend(run, console, process)
 
-    async def signal(self, run: Run, signal: str) -> StopStep:
+    async def signal(self, run: Run, signal: str, scope: StopScope) -> StopStep:
         """Send one signal. Raises RunEnded if its program has ended."""
         await trio.lowlevel.checkpoint()
         process = self._live.get(run.id)
         if process is None or process.exited.is_set():
             raise RunEnded(f"run {run.id} has no process to signal")
-        return process.send_signal(signal)
+        return process.send_signal(signal, scope)
 
     async def _attend(self, run: Run, console: Console, process: FakeProcess) -> Exited:
         self.began.append(run.id)
         self._live[run.id] = process
         try:
-            return await _FakeWatch(process, console, run.spec).attend(self._drain_s)
+            return await _FakeWatch(process, console, run.spec, self._drain_s).attend()
         finally:
             del self._live[run.id]
 
@@ -180,17 +180,18 @@ class FakeProcess:
             self.exit_code = 0
         self.exited.set()
 
-    def send_signal(self, signal: str) -> StopStep:
-        """Deliver `signal` to the group, and tell who was there."""
-        members = self.members
+    def send_signal(self, signal: str, scope: StopScope = StopScope.TREE) -> StopStep:
+        """Deliver `signal` to the group, or to itself alone, and tell who was there."""
+        alone = scope is StopScope.MAIN
+        members = (self.ref.pid,) * (not self.exited.is_set()) if alone else self.members
         if signal not in _HARMLESS:
-            self.child_until = trio.current_time()
+            self.child_until = self.child_until if alone else trio.current_time()
             if not self.exited.is_set() and (signal == "KILL" or signal not in self._ignored):
                 self._end_by(signal)
         return StopStep(
             at=clock.now().wall,
             signal=signal,
-            target=f"group {self.ref.pid}",
+            target=f"process {self.ref.pid}" if alone else f"group {self.ref.pid}",
             pids=members,
             result="sent" if members else "no such process",
         )
@@ -238,14 +239,17 @@ class FakeProcess:
 class _FakeWatch:
     """One fake run between its first step and its end."""
 
-    def __init__(self, process: FakeProcess, console: Console, spec: RunSpec) -> None:
+    def __init__(
+        self, process: FakeProcess, console: Console, spec: RunSpec, drain_s: float
+    ) -> None:
         self._process = process
         self._console = console
         self._spec = spec
         self._stopped: StopCause | None = None
         self._stop_done = trio.Event()
+        self._drain_s = drain_s
 
-    async def attend(self, drain_s: float) -> Exited:
+    async def attend(self) -> Exited:
         """See it through, as a real executor does."""
         process = self._process
         async with trio.open_nursery() as nursery:
@@ -255,7 +259,7 @@ class _FakeWatch:
             if self._stopped is not None:
                 await self._stop_done.wait()
             else:
-                await self._drain(drain_s)
+                await self._drain()
             killed = process.members
             process.send_signal("KILL")
             nursery.cancel_scope.cancel()
@@ -281,21 +285,24 @@ class _FakeWatch:
             return
         self._stopped = request.cause
         if not request.force:
-            self._signal(request.policy.signal)
+            self._signal(request.policy.signal, request.policy.scope)
             async with trio.open_nursery() as nursery:
                 nursery.cancel_scope.deadline = trio.current_time() + request.policy.grace_s
                 nursery.start_soon(_then_cancel, self._console.stop.wait_forced, nursery)
                 await self._process.exited.wait()
+                if request.policy.scope is StopScope.MAIN:
+                    held_s = self._process.child_until - trio.current_time()
+                    await trio.sleep(max(0.0, min(held_s, self._drain_s)))
                 nursery.cancel_scope.cancel()
         if self._process.members:
             self._signal("KILL")
             await self._process.exited.wait()
         self._stop_done.set()
 
-    def _signal(self, signal: str) -> None:
-        self._console.note(Signalled(self._process.send_signal(signal), stopping=True))
+    def _signal(self, signal: str, scope: StopScope = StopScope.TREE) -> None:
+        self._console.note(Signalled(self._process.send_signal(signal, scope), stopping=True))
 
-    async def _drain(self, drain_s: float) -> None:
+    async def _drain(self) -> None:
         process = self._process
         held_s = max(process.child_until, process.escapee_until) - trio.current_time()
         if held_s <= _PROMPT_S:
@@ -303,7 +310,7 @@ class _FakeWatch:
             return
         code = process.exit_code if process.signal is None else None
         self._console.note(ProgramExited(code, process.signal))
-        with trio.move_on_after(min(held_s, drain_s)):
+        with trio.move_on_after(min(held_s, self._drain_s)):
             await self._console.stop.wait_asked()
 
 

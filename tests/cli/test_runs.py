@@ -316,6 +316,28 @@ def test_cancel_takes_another_signal_and_grace(server: Server) -> None:
     assert [step.signal for step in run.stop.steps] == ["HUP"]
 
 
+def test_a_stop_may_be_for_the_first_process_alone(server: Server) -> None:
+    line = "trap 'exit 4' TERM; sleep 60 & echo ready; wait"
+    run_id = server.submit("--scope", "main", "--shell", line)
+    server.output("signal", "--scope", "main", run_id, "CONT")
+    done = lines(server.output("cancel", "--grace", "1h", "--wait", run_id))
+    assert done == [[run_id, "cancelled"]]
+    run = server.run_view(run_id)
+    assert run.stop is not None
+    assert run.stop.steps[0].target == f"process {run.pid}"
+    shown = server.output("show", run_id)
+    assert "wanted: TERM to its first process, after 1h KILL" in shown
+    assert "later" in shown
+    assert "over after" in shown
+
+
+def test_a_run_may_be_given_limits(server: Server) -> None:
+    limits = ["--no-output-timeout", "200ms", "--queue-timeout", "1h"]
+    done = server.run("run", *limits, "--shell", "sleep 60")
+    assert done.returncode == 128 + 15
+    assert b"stopped because it wrote nothing for too long" in done.stderr
+
+
 def test_cancel_of_several_does_what_it_can_and_tells_of_the_rest(server: Server) -> None:
     """The code is that of the first that failed."""
     ended = server.submit("greet")

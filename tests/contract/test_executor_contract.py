@@ -36,7 +36,7 @@ from supervisor.model import (
 )
 from supervisor.processes import procfs
 from supervisor.processes.launcher import Launcher
-from supervisor.spec import RunSpec, StopPolicy
+from supervisor.spec import RunSpec, StopPolicy, StopScope
 from supervisor.testing import TESTER, FakeExecutor, a_run, noise, open_console, program
 from supervisor.testing.rig import ConsoleRig
 
@@ -141,10 +141,11 @@ def stop_request(
     signal: str = "TERM",
     grace_s: float = 10.0,
     *,
+    scope: StopScope = StopScope.TREE,
     force: bool = False,
     cause: StopCause = StopCause.CANCEL,
 ) -> StopRequest:
-    return StopRequest(cause, StopPolicy(signal, grace_s), TESTER, force)
+    return StopRequest(cause, StopPolicy(signal, grace_s, scope), TESTER, force)
 
 
 def ask(it: Live, request: StopRequest) -> None:
@@ -309,6 +310,34 @@ async def test_a_stop_sends_its_signal_to_the_tree(bench: Bench, leave: str) -> 
     assert not it.rig.run.stop.escalated
 
 
+async def test_a_stop_of_the_first_process_alone_kills_what_it_leaves(bench: Bench) -> None:
+    """The others were not asked, so they have no more than the time that output may take."""
+    run = bench.run("leave 60", "write stdout ready", LONG)
+    async with live(bench, run) as it:
+        await it.rig.wait_output(b"ready")
+        ask(it, stop_request("INT", 60, scope=StopScope.MAIN))
+        outcome = await it.wait_outcome()
+    assert isinstance(outcome, Exited)
+    assert (outcome.signal, outcome.stopped) == ("INT", StopCause.CANCEL)
+    assert outcome.output_complete
+    assert it.steps() == [("INT", "sent"), ("KILL", "sent")]
+    receipt = it.rig.run.stop
+    assert receipt is not None
+    main, rest = receipt.steps
+    assert main.target == f"process {main.pids[0]}"
+    assert len(set(rest.pids) - set(main.pids)) == 1
+
+
+async def test_a_program_that_takes_its_children_along_needs_no_kill(bench: Bench) -> None:
+    run = bench.run("leave 0.1", "write stdout ready", LONG)
+    vars(bench.executor)["_drain_s"] = 60.0
+    async with live(bench, run) as it:
+        await it.rig.wait_output(b"ready")
+        ask(it, stop_request("INT", 60, scope=StopScope.MAIN))
+        await it.wait_outcome()
+    assert it.steps() == [("INT", "sent")]
+
+
 async def test_the_cause_of_a_stop_is_told(bench: Bench) -> None:
     async with live(bench, bench.run("write stdout ready", LONG)) as it:
         await it.rig.wait_output(b"ready")
@@ -456,7 +485,7 @@ async def test_a_signal_reaches_the_program_and_is_no_stop(bench: Bench) -> None
     run = bench.run("write stdout ready", LONG)
     async with live(bench, run) as it:
         await it.rig.wait_output(b"ready")
-        step = await bench.executor.signal(it.rig.run, "USR1")
+        step = await bench.executor.signal(it.rig.run, "USR1", StopScope.TREE)
         outcome = await it.wait_outcome()
     assert isinstance(outcome, Exited)
     assert (outcome.signal, outcome.stopped) == ("USR1", None)
@@ -464,13 +493,26 @@ async def test_a_signal_reaches_the_program_and_is_no_stop(bench: Bench) -> None
     assert len(step.pids) == 1
 
 
+async def test_a_signal_may_be_for_the_first_process_alone(bench: Bench) -> None:
+    run = bench.run("leave 60", "write stdout ready", LONG)
+    async with live(bench, run) as it:
+        await it.rig.wait_output(b"ready")
+        step = await bench.executor.signal(it.rig.run, "USR1", StopScope.MAIN)
+        outcome = await it.wait_outcome()
+    assert isinstance(outcome, Exited)
+    assert it.rig.run.process is not None
+    pid = it.rig.run.process.pid
+    assert (step.target, step.pids) == (f"process {pid}", (pid,))
+    assert (outcome.signal, len(outcome.killed)) == ("USR1", 1)
+
+
 async def test_there_is_nothing_to_signal_before_and_after(bench: Bench) -> None:
     run = bench.run("exit 0")
     with pytest.raises(RunEnded):
-        await bench.executor.signal(run, "USR1")
+        await bench.executor.signal(run, "USR1", StopScope.TREE)
     await carry_out(bench, run)
     with pytest.raises(RunEnded):
-        await bench.executor.signal(run, "USR1")
+        await bench.executor.signal(run, "USR1", StopScope.TREE)
 
 
 async def test_cancellation_lets_go_at_once_and_leaves_no_process(bench: Bench) -> None:
@@ -485,7 +527,7 @@ async def test_cancellation_lets_go_at_once_and_leaves_no_process(bench: Bench) 
         assert rig.recorder.events == events
     assert marked() == []
     with pytest.raises(RunEnded):
-        await bench.executor.signal(run, "USR1")
+        await bench.executor.signal(run, "USR1", StopScope.TREE)
 
 
 async def test_cancellation_before_the_start_leaves_no_process(bench: Bench) -> None:

@@ -127,6 +127,15 @@ def test_kill_now_does_not_wait_for_the_grace(tab: Tab, server: Server) -> None:
     button(page, "Kill now").click()
     tab.complete()
     expect(page.locator(".badge")).to_have_text("⊘cancelled")
+    receipt = page.locator(".receipt")
+    expect(receipt.locator("summary")).to_contain_text("Cancelled by devtoken: SIGTERM, SIGKILL")
+    receipt.locator("summary").click()
+    lines = receipt.locator("li")
+    expect(lines).to_have_count(4)
+    expect(lines.nth(0)).to_contain_text("asked for by devtoken")
+    expect(lines.nth(1)).to_contain_text("to be killed at once, by devtoken")
+    expect(lines.nth(2)).to_contain_text(re.compile(r"SIGTERM to .*: sent; .* later pids \d+"))
+    expect(lines.nth(3)).to_contain_text(re.compile(r"SIGKILL to .*: sent; .* nobody was left"))
 
 
 def test_a_cancel_that_fails_is_told_and_can_be_tried_again(tab: Tab, server: Server) -> None:

@@ -19,6 +19,13 @@ const HOME = new URL('../../../', import.meta.url);
 /** How a run writes: a pipe for each stream, or one for both. @typedef {'split' | 'merged'} OutputMode */
 /** @typedef {{kind: string, name: string}} Actor */
 
+/** @typedef {{signal: string, grace_s: number, scope: 'main' | 'tree'}} StopPolicy */
+/**
+ * A signal of a stop. `took_s` and `left` are known when the step is over.
+ * @typedef {{at: string, signal: string, target: string, pids: number[], result: string,
+ *   took_s: number | null, left: number[]}} StopStep
+ */
+
 /**
  * A run. Times are RFC 3339 in UTC; what is not known, or not so, is null.
  * @typedef {object} Run
@@ -40,10 +47,11 @@ const HOME = new URL('../../../', import.meta.url);
  * @property {string[]} tags
  * @property {number | null} pid
  * @property {{command: string[], shell: string | null, cwd: string, params: Record<string, any>,
- *   stop: {signal: string, grace_s: number}, output: OutputMode,
+ *   stop: StopPolicy, output: OutputMode,
  *   stdin: Stdin}} spec
- * @property {{requested_at: string, requested_by: Actor, escalated: boolean,
- *   steps: {at: string, signal: string}[]} | null} stop
+ * @property {{cause: string, requested_at: string, requested_by: Actor, policy: StopPolicy | null,
+ *   forced_at: string | null, forced_by: Actor | null, steps: StopStep[], escalated: boolean,
+ *   took_s: number | null, survivors: number[]} | null} stop
  * @property {boolean | null} output_complete
  * @property {{size: number, oldest: number}} log
  */
@@ -138,7 +146,7 @@ export class Runs {
   /**
    * Stop a run. Harmless to ask again; `force` kills at once.
    * @param {string} id
-   * @param {{signal?: string, grace?: string | number, force?: boolean}} [how]
+   * @param {{signal?: string, grace?: string | number, scope?: 'main' | 'tree', force?: boolean}} [how]
    * @returns {Promise<Run>}
    */
   cancelRun(id, how = {}) {

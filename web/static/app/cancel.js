@@ -80,9 +80,10 @@ export class CancelControl {
 function stageOf(run, askedMs) {
   const who = run.stop ? ` for ${run.stop.requested_by.name}` : '';
   const steps = run.stop?.steps ?? [];
-  const first = signalName(steps[0]?.signal ?? run.spec.stop.signal);
+  const policy = run.stop?.policy ?? run.spec.stop;
+  const first = signalName(steps[0]?.signal ?? policy.signal);
   if (steps.some(({ signal }) => signalName(signal) === 'SIGKILL')) return `SIGKILL sent${who}; waiting for the end of its processes.`;
-  const left = Math.ceil((askedMs + run.spec.stop.grace_s * 1000 - Date.now()) / 1000);
+  const left = Math.ceil((askedMs + policy.grace_s * 1000 - Date.now()) / 1000);
   return left > 0
     ? `${first} sent${who}. SIGKILL follows in ${left < 60 ? `${left} s` : formatDuration(left)}, if it is still running then.`
     : `${first} sent${who}; the time to stop by itself is over.`;

@@ -9,6 +9,7 @@ import { makeBadge, updateBadge } from './badge.js';
 import { CancelControl } from './cancel.js';
 import { showStatusInTab } from './favicon.js';
 import { makeMissingPage } from './page-missing.js';
+import { StopReceipt } from './receipt.js';
 import { link } from './router.js';
 import { explain } from './words.js';
 
@@ -36,6 +37,7 @@ class RunPage {
   #announce = h('p', { className: 'unseen', ariaLive: 'polite' });
   #again = h('button', { type: 'button', className: 'button', hidden: true, onclick: () => void this.#runAgain() }, 'Run again');
   #cancel;
+  #receipt = new StopReceipt();
   #terminal;
   #tick;
   #renew = () => { this.#terminal.token = this.#app.session.token; };
@@ -51,7 +53,7 @@ class RunPage {
     this.#badge.hidden = true;
     this.element = h('div', { className: 'page run-page' },
       h('div', { className: 'page-head' }, this.#title, this.#badge, h('span', { className: 'space' }), this.#again, this.#cancel.element),
-      this.#facts, this.#command, this.#why, this.#cancel.line, this.#message, this.#terminal, this.#announce);
+      this.#facts, this.#command, this.#why, this.#cancel.line, this.#receipt.element, this.#message, this.#terminal, this.#announce);
     setText(this.#title, id);
     this.#listen();
     this.#tick = setInterval(() => this.#second(), 1000);
@@ -101,6 +103,7 @@ class RunPage {
     setText(this.#why, whyOf(run));
     this.#why.title = run.message;
     this.#cancel.update(run);
+    this.#receipt.update(run);
     this.#again.hidden = run.ended_at === null || !this.#app.session.may(run.job === null ? 'runs:exec' : 'runs:submit');
     this.#facts.dataset.shown = 'true';
     this.#showFacts(run);
