@@ -25,6 +25,7 @@ from supervisor.journal import Journal
 from supervisor.live import LiveRun, Posting
 from supervisor.log.capture import keep_synced
 from supervisor.log.logwriter import LogWriter
+from supervisor.log.pacing import PipeBudget
 from supervisor.model import (
     SYSTEM,
     Actor,
@@ -87,6 +88,7 @@ class Engine:
         self._waiting: list[Ticket] = []
         self._active: dict[str, Ticket] = {}
         self._open_logs: dict[str, LogWriter] = {}
+        self._pipes = PipeBudget()
         self._recovered = False
         self._closing = False
         self._trouble: str | None = None
@@ -285,7 +287,7 @@ class Engine:
     async def _carry_out(self, live: LiveRun, log: LogWriter, carry: Carry) -> None:
         """From its first byte to its end, which is then on its way to the disk."""
         live.log = self._open_logs[live.run.id] = log
-        live.console = Console(log, live.stop, self._poster(live))
+        live.console = Console(log, live.stop, self._poster(live), self._pipes)
         try:
             outcome = await carry(live.run, live.console)
             if live.posted.status is Status.QUEUED and _waits_on(outcome):

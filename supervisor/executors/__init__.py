@@ -25,6 +25,7 @@ import trio
 from supervisor.conditions import Conditions
 from supervisor.log.capture import capture
 from supervisor.log.logwriter import LogWriter
+from supervisor.log.pacing import PipeBudget
 from supervisor.model import (
     SYSTEM,
     Actor,
@@ -96,18 +97,26 @@ class Console:
     """A live run's ends, as its executor holds them: output in, the wish to stop, facts out."""
 
     def __init__(
-        self, log: LogWriter, stop: StopBox, post: Callable[[Event, Actor], Posting]
+        self,
+        log: LogWriter,
+        stop: StopBox,
+        post: Callable[[Event, Actor], Posting],
+        pipes: PipeBudget | None = None,
     ) -> None:
-        """`post` decides an event of this run and has it committed in its turn."""
+        """`post` decides an event of this run and has it committed in its turn.
+
+        `pipes` is what pipes of runs may be enlarged by.
+        """
         self.log = log
         self.stop = stop
         self.input: Input | None = None
         """What the run reads, while it runs and if it takes input."""
         self._post = post
+        self._pipes = pipes
 
     async def capture(self, fd: int, stream: Stream) -> None:
         """Move everything from pipe `fd` into the log until its end. Does not close `fd`."""
-        await capture(fd, self.log, stream)
+        await capture(fd, self.log, stream, self._pipes)
 
     def note(self, event: Event) -> None:
         """Have `event` recorded, without waiting: for facts that nothing depends on."""

@@ -8,35 +8,43 @@ import trio
 
 from supervisor.errors import StorageUnavailable
 from supervisor.log.logwriter import LogWriter
+from supervisor.log.pacing import Pace, PipeBudget
 from supervisor.model import Stream
 
 RETRY_S = 1.0
 
 
-async def capture(fd: int, log: LogWriter, stream: Stream) -> None:
+async def capture(
+    fd: int, log: LogWriter, stream: Stream, budget: PipeBudget | None = None
+) -> None:
     """Move everything that comes out of `fd` into `log` until its end. Does not close `fd`.
+
+    A pipe of many small writes is enlarged, if `budget` allows it, and read less often.
 
     While the log cannot be written (disk full, I/O error), `fd` is not read, so its writer waits
     as soon as the pipe is full; `log.trouble` says why, and it goes on by itself. One turn moves
     at most MAX_SPLICE bytes, so that a flood does not hold up anyone else.
     """
     retry = False
-    while True:
-        if retry:
-            await trio.sleep(RETRY_S)
-        else:
-            await trio.lowlevel.wait_readable(fd)
-        try:
-            moved = log.splice(fd, stream)
-        except BlockingIOError:
-            retry = False
-            continue
-        except StorageUnavailable:
-            retry = True
-            continue
-        if not moved:
-            return
-        retry = log.holds(stream)
+    with Pace(fd, PipeBudget(0) if budget is None else budget) as pace:
+        while True:
+            if retry:
+                await trio.sleep(RETRY_S)
+            else:
+                await trio.lowlevel.wait_readable(fd)
+            try:
+                moved = log.splice(fd, stream)
+            except BlockingIOError:
+                retry = False
+                continue
+            except StorageUnavailable:
+                retry = True
+                continue
+            if not moved:
+                return
+            retry = log.holds(stream)
+            if pause_s := pace.pause_s(moved, trio.current_time()):
+                await trio.sleep(pause_s)
 
 
 async def keep_synced(logs: Collection[LogWriter], every_s: float) -> None:

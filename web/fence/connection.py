@@ -44,6 +44,8 @@ from web.fence.peer import Peer
 _READ_SIZE = 64 * 1024
 # A client may send its next request early, but not without end.
 _MAX_AHEAD = 256 * 1024
+_UNSENT_BYTES = 1024 * 1024
+"""How much the kernel takes that it cannot send yet. Trio sets 16 KiB: many steps a message."""
 _EVENTS_QUEUED = 10
 _FINISH_S = 0.05
 """How long an answer may go on when its client has closed: it may just have read all of it."""
@@ -277,9 +279,10 @@ class Connection:
 
 
 def _tune(sock: trio.socket.SocketType) -> None:
-    """Have the kernel find out about a peer that vanished without a word (tcp(7))."""
+    """Have the kernel take whole messages, and find out about a peer that vanished (tcp(7))."""
     if sock.family == socket.AF_UNIX:
         return
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
