@@ -30,6 +30,7 @@ from supervisor.model import (
     Lost,
     NotStarted,
     Outcome,
+    OutOfMemory,
     ProgramExited,
     Reason,
     Requeued,
@@ -266,6 +267,9 @@ def judge(outcome: Outcome) -> Event:  # noqa: PLR0911 - one line a case
             return Failed(reason=Reason(cause), message=message, outcome=outcome)
         case Exited(exit_code=0):
             return Succeeded(outcome=outcome)
+        case Exited(out_of_memory=OutOfMemory.LIMIT):
+            message = f"killed at its memory limit; {_how(outcome)}"
+            return Failed(reason=Reason.MEMORY_LIMIT, message=message, outcome=outcome)
         case Exited():
             reason = Reason.SIGNAL if outcome.signal else Reason.EXIT_CODE
             return Failed(reason=reason, message=_how(outcome), outcome=outcome)
@@ -284,9 +288,10 @@ def _failed_as(reason: Reason, outcome: NotStarted | Lost | Crashed) -> Failed:
 
 
 def _how(outcome: Exited) -> str:
-    if outcome.signal:
-        return f"ended by SIG{outcome.signal}"
-    return f"exit code {outcome.exit_code}"
+    how = f"ended by SIG{outcome.signal}" if outcome.signal else f"exit code {outcome.exit_code}"
+    if outcome.out_of_memory is OutOfMemory.MACHINE:
+        how += "; the machine had no memory left, and the kernel killed processes of the run"
+    return how
 
 
 _S = TypeVar("_S", bound=msgspec.Struct)

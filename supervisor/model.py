@@ -108,6 +108,16 @@ class Tracking(enum.StrEnum):
     GROUP = "group"
 
 
+class OutOfMemory(enum.StrEnum):
+    """What had no memory left when the kernel killed processes of a run for it.
+
+    `limit`: the run itself, by its limit. `machine`: the machine, or a group that the run is in.
+    """
+
+    LIMIT = "limit"
+    MACHINE = "machine"
+
+
 class StopCause(enum.StrEnum):
     """What made us stop a run."""
 
@@ -202,7 +212,8 @@ class Exited(Struct, frozen=True, kw_only=True, tag="exited"):
     `stopped` says why we had sent it a signal before it ended, None if we had not.
     `output_complete` is False if a descendant still held the output when we stopped waiting;
     `killed` names the processes (pids) that were left in its group and were killed, `survivors`
-    those that not even SIGKILL removed in time.
+    those that not even SIGKILL removed in time. `out_of_memory` is set if the kernel killed any of
+    its processes for want of memory.
     """
 
     exit_code: int | None = None
@@ -212,6 +223,7 @@ class Exited(Struct, frozen=True, kw_only=True, tag="exited"):
     killed: tuple[int, ...] = ()
     survivors: tuple[int, ...] = ()
     usage: Usage | None = None
+    out_of_memory: OutOfMemory | None = None
 
 
 class NotStarted(Struct, frozen=True, kw_only=True, tag="not_started"):

@@ -85,6 +85,14 @@ def show_duration(seconds: float) -> str:
     return text or "0s"
 
 
+def show_size(size: float) -> str:
+    """The shortest text that `parse_size` reads as `size` bytes, such as `"64M"`."""
+    for unit in ("T", "G", "M", "K"):
+        if size and size % _BYTES[unit] == 0:
+            return f"{int(size) // _BYTES[unit]}{unit}"
+    return str(int(size))
+
+
 def parse_size(value: object, *, field: str | None = None) -> int:
     """Bytes of a whole number or a text such as `"64K"`, `"10M"`, `"2G"` (powers of 1024).
 

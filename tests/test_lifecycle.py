@@ -30,6 +30,7 @@ from supervisor.model import (
     Moment,
     NotStarted,
     Outcome,
+    OutOfMemory,
     ProcessRef,
     ProgramExited,
     Reason,
@@ -100,6 +101,7 @@ outcomes: st.SearchStrategy[Outcome] = st.one_of(
         output_complete=st.booleans(),
         killed=st.just((1, 2)),
         usage=st.none() | st.just(Usage(1.0, 2.0)),
+        out_of_memory=st.none() | st.sampled_from(OutOfMemory),
     ),
     st.builds(
         NotStarted, message=st.just("no such file"), stopped=st.none() | st.sampled_from(StopCause)
@@ -388,6 +390,27 @@ class TestJudging:
         assert isinstance(event, Failed)
         assert (event.reason, event.message, event.outcome) == (reason, "why", outcome)
 
+    @pytest.mark.parametrize(
+        ("outcome", "reason"),
+        [
+            (Exited(signal="KILL", out_of_memory=OutOfMemory.LIMIT), Reason.MEMORY_LIMIT),
+            (Exited(exit_code=1, out_of_memory=OutOfMemory.LIMIT), Reason.MEMORY_LIMIT),
+            (Exited(signal="KILL", out_of_memory=OutOfMemory.MACHINE), Reason.SIGNAL),
+        ],
+    )
+    def test_of_a_lack_of_memory(self, outcome: Exited, reason: Reason) -> None:
+        event = judge(outcome)
+        assert isinstance(event, Failed)
+        assert event.reason is reason
+
+    def test_a_lack_of_memory_that_it_got_over_is_no_failure(self) -> None:
+        outcome = Exited(exit_code=0, out_of_memory=OutOfMemory.LIMIT)
+        assert isinstance(judge(outcome), Succeeded)
+
+    def test_a_stop_of_ours_that_came_first_is_the_reason(self) -> None:
+        outcome = Exited(signal="KILL", stopped=StopCause.CANCEL, out_of_memory=OutOfMemory.LIMIT)
+        assert isinstance(judge(outcome), Cancelled)
+
     def test_of_what_a_stop_kept_from_starting(self) -> None:
         outcome = NotStarted(message="cancelled before the start", stopped=StopCause.CANCEL)
         assert isinstance(judge(outcome), Cancelled)
@@ -417,6 +440,14 @@ class TestJudging:
             (
                 Exited(signal="TERM", stopped=StopCause.TIMEOUT),
                 "stopped at its time limit; ended by SIGTERM",
+            ),
+            (
+                Exited(signal="KILL", out_of_memory=OutOfMemory.LIMIT),
+                "killed at its memory limit; ended by SIGKILL",
+            ),
+            (
+                Exited(signal="KILL", out_of_memory=OutOfMemory.MACHINE),
+                "ended by SIGKILL; the machine had no memory left, and the kernel killed processes of the run",
             ),
         ],
     )

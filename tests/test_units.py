@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.errors import BadValue
-from supervisor.units import parse_duration, parse_size, show_duration
+from supervisor.units import parse_duration, parse_size, show_duration, show_size
 
 
 @pytest.mark.parametrize(
@@ -123,3 +123,18 @@ def test_a_bad_size_is_refused_for_its_field(value: object) -> None:
         parse_size(value, field="max_body")
 
     assert caught.value.field == "max_body"
+
+
+@given(st.integers(0, 2**50))
+def test_a_size_that_is_shown_is_read_as_the_same(size: int) -> None:
+    assert parse_size(show_size(size)) == size
+
+
+def test_a_size_is_shown_in_its_largest_whole_unit() -> None:
+    assert [show_size(size) for size in (0, 1023, 2**10, 3 * 2**20, 2**31)] == [
+        "0",
+        "1023",
+        "1K",
+        "3M",
+        "2G",
+    ]

@@ -8,6 +8,8 @@ from datetime import datetime
 
 import msgspec
 
+from supervisor.conditions import Conditions
+from supervisor.jobs.conditions import show_limits
 from supervisor.model import Actor, Reason, Status, StopReceipt, StopStep
 from supervisor.spec import OutputMode, Param, Stdin, StdinMode, StdinSource, StopPolicy, StopScope
 from supervisor.units import show_duration
@@ -68,6 +70,7 @@ def run_facts(run: RunView) -> list[tuple[str, str]]:
         ("writes", _mode(spec.output)),
         ("tags", ", ".join(run.tags)),
         ("priority", str(run.priority) if run.priority else ""),
+        *_conditions(spec),
         ("timeout", _limit(spec.timeout_s)),
         ("queue timeout", _limit(spec.queue_timeout_s)),
         ("no output timeout", _limit(spec.no_output_timeout_s)),
@@ -87,6 +90,16 @@ def run_facts(run: RunView) -> list[tuple[str, str]]:
         ("left over", _pids(run.killed, "killed: pids ")),
         ("still alive", _pids(run.survivors, "pids ")),
         ("stop", "" if run.stop is None else _receipt(run.stop)),
+    ]
+
+
+def _conditions(conditions: Conditions) -> list[tuple[str, str]]:
+    """What it may use, and how it is treated, by the names of jobs.toml."""
+    return [
+        ("limits", _pairs(show_limits(conditions.limits))),
+        ("nice", "" if conditions.nice is None else str(conditions.nice)),
+        ("ionice", conditions.ionice or ""),
+        ("umask", conditions.umask or ""),
     ]
 
 
@@ -186,6 +199,7 @@ def job_facts(job: JobView) -> list[tuple[str, str]]:
         ("stopped by", _policy(job.stop)),
         ("reads", _stdin(job.stdin)),
         ("writes", _mode(job.output)),
+        *_conditions(job),
         ("timeout", _limit(job.timeout_s)),
         ("queue timeout", _limit(job.queue_timeout_s)),
         ("no output timeout", _limit(job.no_output_timeout_s)),

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from supervisor.errors import BadValue
 from supervisor.jobs.placeholders import placeholders
+from supervisor.processes.cgroup import machine_lacks
+from supervisor.processes.controllers import check_shared
 from supervisor.processes.grants import check_grantable
 from supervisor.spec import Job
 
@@ -27,6 +29,7 @@ def missing_here(jobs: Iterable[Job]) -> tuple[str, ...]:
 
 def _not_granted(job: Job) -> list[str]:
     try:
+        check_shared(job.limits, machine_lacks())
         check_grantable(job)
     except BadValue as exc:
         return [f"job {job.name}: key {exc.field}: {exc.message}"]

@@ -64,6 +64,7 @@ class LocalExecutor:
 
     def check(self, conditions: Conditions) -> None:
         """Raise BadValue if this process cannot grant it (see `Executor`)."""
+        self._tracker.check(conditions.limits)
         check_grantable(conditions)
 
     async def execute(self, run: Run, console: Console) -> Outcome:
@@ -79,7 +80,7 @@ class LocalExecutor:
             try:
                 output = owned.enter_context(OutputPipes(run.spec.output))
                 given = owned.enter_context(InputPipe(run.spec.stdin))
-                place = owned.enter_context(self._tracker.place(run.id))
+                place = owned.enter_context(self._tracker.place(run.id, run.spec.limits))
                 with place.opened() as group:
                     child = await self._launcher.launch(
                         request, (given.theirs, *output.theirs()), cgroup=group

@@ -63,6 +63,7 @@ class Watch:
             killed, survivors = await self._kill_rest()
             complete = self._output.ended.is_set()
             code, usage = self._child.reap()
+            out_of_memory = self._child.out_of_memory()
             nursery.cancel_scope.cancel()
         return Exited(
             exit_code=code if code >= 0 else None,
@@ -72,6 +73,7 @@ class Watch:
             killed=killed,
             survivors=survivors,
             usage=usage,
+            out_of_memory=out_of_memory,
         )
 
     async def _drain(self) -> None:

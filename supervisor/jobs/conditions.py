@@ -15,7 +15,7 @@ from supervisor.conditions import Conditions, RunLimits
 from supervisor.errors import BadValue
 from supervisor.jobs.checks import check_timeout
 from supervisor.suggest import did_you_mean
-from supervisor.units import KIB, MIB, parse_size
+from supervisor.units import KIB, MIB, parse_size, show_duration, show_size
 from supervisor.wire import SubmitRequest
 
 T = TypeVar("T")
@@ -88,12 +88,27 @@ LIMITS: Mapping[str, Callable[[object], int | float]] = MappingProxyType(
     }
 )
 """What `limits` may have, and how each is read."""
+_SHOW: Mapping[str, Callable[[float], str]] = MappingProxyType(
+    dict.fromkeys(("memory", "core", "stack", "data"), show_size)
+    | {"cpu_time": show_duration}
+    | dict.fromkeys(("pids", "nofile"), str)
+)
 _FIELD_OF = MappingProxyType({"cpu_time": "cpu_time_s"})
 
 
 def make_limits(values: Mapping[str, int | float | None]) -> RunLimits:
     """Of values that were read already, by the names in `LIMITS`."""
     return RunLimits(**{_FIELD_OF.get(name, name): value for name, value in values.items()})  # type: ignore[arg-type]
+
+
+def show_limits(limits: RunLimits) -> dict[str, str]:
+    """Each limit there is as it would be written, by its name in jobs.toml."""
+    shown = {}
+    for name in LIMITS:
+        value = getattr(limits, _FIELD_OF.get(name, name))
+        if value is not None:
+            shown[name] = _SHOW.get(name, "{:g}".format)(value)
+    return shown
 
 
 def read_ionice(value: object) -> str:

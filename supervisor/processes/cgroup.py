@@ -18,6 +18,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from supervisor.conditions import RunLimits
+from supervisor.model import OutOfMemory
+from supervisor.processes.controllers import LEAF, SHARED_LIMITS, lacking, set_limits
+
 _log = logging.getLogger("runwire.processes")
 
 _KILL = "cgroup.kill"
@@ -55,6 +59,21 @@ class RunCgroup:
         """SIGKILL for everybody in it and below, at once."""
         with suppress(FileNotFoundError):
             (self.path / _KILL).write_text("1", "ascii")
+
+    def limit(self, limits: RunLimits) -> None:
+        """Set the limits that are for all of them together."""
+        set_limits(self.path, limits)
+
+    def out_of_memory(self) -> OutOfMemory | None:
+        """Whether the kernel killed a process of it for want of memory, and whose limit that was."""
+        try:
+            text = (self.path / "memory.events").read_text("ascii")
+        except OSError:  # no controller, or no group any more
+            return None
+        counts = {name: int(count) for name, count in map(str.split, text.splitlines())}
+        if not counts.get("oom_kill"):
+            return None
+        return OutOfMemory.LIMIT if counts.get("oom") else OutOfMemory.MACHINE
 
     def remove(self) -> None:
         """Remove it, if nobody is left in it. Never raises: the next start tries again."""
@@ -108,7 +127,7 @@ def open_cgroups(instance: str) -> Cgroups | str:
         own = _own_group()
         if own is None:
             return "this process is in no cgroup v2"
-        groups = Cgroups(mounted / own / f"runwire-{instance}")
+        groups = Cgroups(_base(mounted / own) / f"runwire-{instance}")
         groups.path.mkdir(exist_ok=True)
     except OSError as exc:
         return f"no group can be made in {exc.filename}: {exc.strerror}"
@@ -121,6 +140,21 @@ def open_cgroups(instance: str) -> Cgroups | str:
         groups.tidy()
         return f"no process can be put into a group of {groups.path}: {exc.strerror}"
     return groups
+
+
+def machine_lacks() -> dict[str, str]:
+    """Why no group of this machine can have some limits, by the limit; none may still have others."""
+    with suppress(OSError):
+        mounted = _mounted()
+        if mounted is not None:
+            return lacking(mounted)
+    return dict.fromkeys(SHARED_LIMITS, "no cgroup v2 file system is mounted")
+
+
+def _base(own: Path) -> Path:
+    """Not below the group in which a server has put itself: that has processes (`LEAF`)."""
+    beside = own.name == LEAF and os.access(own.parent / _MEMBERS, os.W_OK)
+    return own.parent if beside else own
 
 
 def _try_out(groups: Cgroups) -> None:

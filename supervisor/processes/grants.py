@@ -18,7 +18,6 @@ _CAP_SYS_RESOURCE = 24
 
 def check_grantable(conditions: Conditions) -> None:
     """Raise BadValue, for the first field that cannot be had."""
-    _check_shared(conditions.limits)
     _check_rlimits(conditions.limits)
     if conditions.nice is not None and not _may_be_as_nice_as(conditions.nice):
         own = os.getpriority(os.PRIO_PROCESS, 0)
@@ -30,12 +29,6 @@ def check_grantable(conditions: Conditions) -> None:
     realtime = conditions.ionice is not None and conditions.ionice.startswith("realtime")
     if realtime and not (_has(_CAP_SYS_ADMIN) or _has(_CAP_SYS_NICE)):
         raise BadValue("realtime is only for root to give", field="ionice")
-
-
-def _check_shared(limits: RunLimits) -> None:
-    for name in ("memory", "cpu", "pids", "io_weight"):
-        if getattr(limits, name) is not None:
-            raise BadValue("needs a controller that runs do not have here", field=f"limits.{name}")
 
 
 def _check_rlimits(limits: RunLimits) -> None:

@@ -10,25 +10,48 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
 
 from msgspec import Struct
 
+from supervisor.conditions import RunLimits
 from supervisor.errors import LaunchError, StateDirError
 from supervisor.model import Tracking
 from supervisor.processes.cgroup import Cgroups, RunCgroup, open_cgroups
+from supervisor.processes.controllers import (
+    SHARED_LIMITS,
+    check_shared,
+    shared_limits,
+    switch_on,
+)
 from supervisor.processes.orphans import Orphans
 from supervisor.processes.tree import Leader
 
+NO_GROUPS = MappingProxyType(
+    dict.fromkeys(SHARED_LIMITS, "runs have no control groups of their own")
+)
+_NO_LIMITS = RunLimits()
 _log = logging.getLogger("runwire.processes")
 
 
 class Tracker:
     """Gives each run the means by which its processes are known."""
 
-    def __init__(self, cgroups: Cgroups | None = None, orphans: Orphans | None = None) -> None:
-        """With neither, processes are known by session and group."""
+    def __init__(
+        self,
+        cgroups: Cgroups | None = None,
+        orphans: Orphans | None = None,
+        *,
+        troubles: Mapping[str, str] = NO_GROUPS,
+    ) -> None:
+        """With neither, processes are known by session and group.
+
+        `troubles` tells for each limit that runs cannot have why not (see `switch_on`).
+        """
         self._cgroups = cgroups
         self._orphans = orphans
+        self._troubles = troubles
 
     @property
     def best(self) -> Tracking:
@@ -37,15 +60,23 @@ class Tracker:
             return Tracking.CGROUP
         return Tracking.GROUP if self._orphans is None else Tracking.SUBREAPER
 
+    def check(self, limits: RunLimits) -> None:
+        """Raise BadValue for a limit that no run can have."""
+        check_shared(limits, self._troubles)
+
     @contextmanager
-    def place(self, run_id: str) -> Iterator[Place]:
-        """Where the run's first process is to be made; tidied up in the end."""
+    def place(self, run_id: str, limits: RunLimits = _NO_LIMITS) -> Iterator[Place]:
+        """Where the run's first process is to be made; tidied up in the end.
+
+        Raises LaunchError if it cannot be had with these limits.
+        """
         group = None
         try:
             group = None if self._cgroups is None else self._cgroups.make(run_id)
         except OSError as exc:
             _log.warning("run %s gets no control group: %s", run_id, exc)
         try:
+            _bound(group, limits)
             yield Place(group, self._orphans)
         finally:
             if group is not None:
@@ -99,6 +130,20 @@ class Place(Struct, frozen=True):
                 yield
 
 
+def _bound(group: RunCgroup | None, limits: RunLimits) -> None:
+    wanted = shared_limits(limits)
+    if not wanted:
+        return
+    names = ", ".join(f"limits.{name}" for name in wanted)
+    if group is None:
+        raise LaunchError(f"cannot set {names} for it: it can have no control group")
+    try:
+        group.limit(limits)
+    except OSError as exc:
+        where = Path(exc.filename or group.path).name
+        raise LaunchError(f"cannot set {names} for it: {where}: {exc.strerror}") from exc
+
+
 def open_tracker(
     wanted: Tracking | None, instance: str, *, own: Callable[[], set[int]]
 ) -> tuple[Tracker, str]:
@@ -112,7 +157,8 @@ def open_tracker(
         groups = open_cgroups(instance)
         if isinstance(groups, Cgroups):
             # Process 1 of a container gets orphans whether it wants them or not.
-            return Tracker(groups, Orphans(own) if os.getpid() == 1 else None), ""
+            orphans = Orphans(own) if os.getpid() == 1 else None
+            return Tracker(groups, orphans, troubles=switch_on(groups.path)), ""
         why = groups
         if wanted is Tracking.CGROUP:
             raise StateDirError(f"runs cannot have control groups: {why}")

@@ -19,7 +19,7 @@ from contextlib import suppress
 import trio
 
 from supervisor import clock
-from supervisor.model import ProcessRef, StopStep, Tracking
+from supervisor.model import OutOfMemory, ProcessRef, StopStep, Tracking
 from supervisor.processes import procfs
 from supervisor.processes.cgroup import RunCgroup
 from supervisor.processes.orphans import Orphans
@@ -80,6 +80,10 @@ class Leader:
             return bool(self._session())
         except OSError:
             return True
+
+    def out_of_memory(self) -> OutOfMemory | None:
+        """Whether the kernel killed any of it for want of memory; None where nobody can know."""
+        return None if self.cgroup is None else self.cgroup.out_of_memory()
 
     def send_signal(self, signal: str, scope: StopScope = StopScope.TREE) -> StopStep:
         """Signal the whole tree, or itself alone (`signal` such as `TERM`), and tell who was there.

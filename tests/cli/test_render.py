@@ -8,6 +8,7 @@ import pytest
 from msgspec import structs
 
 from supervisor.cli.render import age, brief_duration, how_it_is, run_facts, what_it_is
+from supervisor.conditions import RunLimits
 from supervisor.lifecycle import begin
 from supervisor.model import (
     SYSTEM,
@@ -90,6 +91,14 @@ def test_facts_tell_what_a_stop_did(run: RunView) -> None:
     assert " KILL to group 7, pids 8: sent" in kill
     assert "killed" in hard
     assert (facts["left over"], facts["still alive"]) == ("killed: pids 9", "pids 10 11")
+
+
+def test_facts_tell_under_what_conditions_it_ran(run: RunView) -> None:
+    limits = RunLimits(memory=2**31, nofile=64)
+    spec = structs.replace(run.spec, limits=limits, nice=0, ionice="idle", umask="0027")
+    facts = dict(run_facts(structs.replace(run, spec=spec)))
+    assert facts["limits"] == "memory=2G\nnofile=64"
+    assert (facts["nice"], facts["ionice"], facts["umask"]) == ("0", "idle", "0027")
 
 
 def test_facts_quote_the_command_and_leave_out_what_is_not_so(run: RunView) -> None:

@@ -15,6 +15,7 @@ from supervisor.jobs.conditions import (
     read_nice,
     read_umask,
     read_wish,
+    show_limits,
 )
 from supervisor.jobs.resolve import resolve_request
 from supervisor.spec import Job
@@ -136,3 +137,16 @@ def test_a_job_has_its_own_conditions_and_no_request_changes_them() -> None:
     assert refused.value.field == "nice"
     with pytest.raises(BadRequest, match="a job's limits cannot be changed"):
         resolve_request(SubmitRequest(job="a", limits=LimitsWish()), jobs, cwd="/")
+
+
+def test_limits_are_shown_as_they_would_be_written() -> None:
+    limits = RunLimits(memory=2**31, cpu=1.5, pids=200, core=0, data=1500, cpu_time_s=90)
+    assert show_limits(limits) == {
+        "memory": "2G",
+        "cpu": "1.5",
+        "pids": "200",
+        "core": "0",
+        "data": "1500",
+        "cpu_time": "1m30s",
+    }
+    assert show_limits(RunLimits()) == {}
