@@ -13,6 +13,7 @@ RunwireError                     never raised directly
 │   ├── RunEnded                 the run ended before the request came
 │   ├── RunNotEnded              only an ended run can be deleted or retried
 │   ├── RunIdTaken               another run has this id
+│   ├── NoTerminal               the run is on no terminal that could be resized
 │   └── InputClosed              the run takes no input: not yet, not at all, or not any more
 ├── Denied                       the caller may not
 │   ├── Unauthenticated          no credentials, or bad ones
@@ -132,6 +133,12 @@ class InputClosed(Conflict):
         """`taken` is how many bytes were taken before it was closed."""
         super().__init__(message if not taken else f"{message}; {taken} bytes were taken before")
         self.taken = taken
+
+
+class NoTerminal(Conflict):
+    """The run is on no terminal, or not yet, so there is nothing to resize."""
+
+    code = "no_terminal"
 
 
 class Denied(RunwireError):

@@ -34,6 +34,7 @@ from supervisor.model import (
     ProgramExited,
     Reason,
     Requeued,
+    Resized,
     Run,
     Signalled,
     Started,
@@ -62,6 +63,7 @@ _RUNNING: Mapping[type, Status] = MappingProxyType(
         StopRequested: Status.RUNNING,
         Signalled: Status.RUNNING,
         ProgramExited: Status.RUNNING,
+        Resized: Status.RUNNING,
         Succeeded: Status.SUCCEEDED,
         Failed: Status.FAILED,
         Cancelled: Status.CANCELLED,
@@ -174,6 +176,10 @@ def _program_exited(run: Run, entry: Entry, event: ProgramExited) -> Run:
     return _replace(run, exited_at=entry.at.wall, exit_code=event.exit_code, signal=event.signal)
 
 
+def _resized(run: Run, _entry: Entry, event: Resized) -> Run:
+    return _replace(run, terminal=event.terminal)
+
+
 def _succeeded(run: Run, entry: Entry, event: Succeeded) -> Run:
     return _ended(run, entry, event.outcome)
 
@@ -240,6 +246,7 @@ _APPLY: Mapping[type, Callable[[Run, Entry, Any], Run]] = MappingProxyType(
         StopRequested: _stop_requested,
         Signalled: _signalled,
         ProgramExited: _program_exited,
+        Resized: _resized,
         Succeeded: _succeeded,
         Failed: _failed,
         Cancelled: _cancelled,

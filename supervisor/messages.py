@@ -21,6 +21,7 @@ from supervisor.model import (
     Failed,
     ProgramExited,
     Requeued,
+    Resized,
     Signalled,
     Started,
     Status,
@@ -31,6 +32,7 @@ from supervisor.model import (
     Succeeded,
     event_name,
 )
+from supervisor.spec import Characters, TerminalSize
 from supervisor.wire import EventView, RunView
 
 SEED_BYTES = 3
@@ -108,6 +110,11 @@ def input_message(taken: int, error: RunwireError | None = None) -> bytes:
     return orjson.dumps({"type": "input", "taken": taken, **why})
 
 
+def resize_message(error: RunwireError) -> bytes:
+    """`resize`: why the terminal could not be resized."""
+    return orjson.dumps({"type": "resize", "code": error.code, "message": error.message})
+
+
 PING = orjson.dumps({"type": "ping"})
 """`ping`: nothing happened for a while; the connection lives."""
 
@@ -125,6 +132,7 @@ class StatusMessage(Struct, frozen=True, kw_only=True, tag="status", omit_defaul
     exit_code: int | None = None
     signal: str | None = None
     reason: str | None = None
+    terminal: TerminalSize | None = None
 
 
 def status_message(view: EventView, before: Status) -> StatusMessage:
@@ -143,6 +151,7 @@ def status_message(view: EventView, before: Status) -> StatusMessage:
         exit_code=exited.exit_code if isinstance(exited, Exited | ProgramExited) else None,
         signal=exited.signal if isinstance(exited, Exited | ProgramExited) else None,
         reason=event.reason if isinstance(event, Failed) else None,
+        terminal=event.terminal if isinstance(event, Resized) else None,
     )
 
 
@@ -166,6 +175,9 @@ def describe(event: Event) -> str:  # noqa: C901, PLR0911 - one line a case
         case ProgramExited():
             how = f"SIG{event.signal}" if event.signal else f"exit code {event.exit_code}"
             return f"the program ended ({how}); its output is still open"
+        case Resized():
+            size = event.terminal
+            return f"its terminal has {size.columns} columns and {size.rows} rows"
         case Succeeded():
             return "succeeded"
         case Failed():
@@ -243,11 +255,18 @@ class Input(Struct, frozen=True, tag="input", forbid_unknown_fields=True):
     eof: bool = False
 
 
+class Resize(Struct, frozen=True, tag="resize", forbid_unknown_fields=True):
+    """Have the run's terminal be as large as this, in characters."""
+
+    columns: Characters
+    rows: Characters
+
+
 class Pong(Struct, frozen=True, tag="pong", forbid_unknown_fields=True):
     """An answer to `ping`."""
 
 
-ClientMessage = Hello | Ack | Seek | Auth | Input | Pong
+ClientMessage = Hello | Ack | Seek | Auth | Input | Resize | Pong
 
 _decoder: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
 

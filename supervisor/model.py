@@ -13,7 +13,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from supervisor.reach import EVERYTHING, Reach
-from supervisor.spec import RunSpec, StopPolicy
+from supervisor.spec import RunSpec, StopPolicy, TerminalSize
 
 
 class Status(enum.StrEnum):
@@ -306,6 +306,12 @@ class ProgramExited(Struct, frozen=True, tag="program_exited"):
     signal: str | None
 
 
+class Resized(Struct, frozen=True, tag="resized"):
+    """The terminal that it is on has another size."""
+
+    terminal: TerminalSize
+
+
 class Succeeded(Struct, frozen=True, kw_only=True, tag="succeeded"):
     """It ended with exit code 0."""
 
@@ -335,6 +341,7 @@ Event = (
     | StopRequested
     | Signalled
     | ProgramExited
+    | Resized
     | Succeeded
     | Failed
     | Cancelled
@@ -361,6 +368,7 @@ class Run(Struct, frozen=True, kw_only=True):
 
     `seq` orders runs by creation. `exit_code` and `signal` are as the kernel told them.
     `stop_mono_ns` and `step_mono_ns` are when the stop was asked for and its last step began.
+    `terminal` is the last size that its terminal was given, None if it was never resized.
     """
 
     id: str
@@ -388,6 +396,7 @@ class Run(Struct, frozen=True, kw_only=True):
     stop: StopReceipt | None = None
     stop_mono_ns: int | None = None
     step_mono_ns: int | None = None
+    terminal: TerminalSize | None = None
     output_complete: bool | None = None
     killed: tuple[int, ...] = ()
     survivors: tuple[int, ...] = ()

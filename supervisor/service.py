@@ -17,6 +17,7 @@ from supervisor.errors import (
     BadValue,
     InputClosed,
     NoSuchJob,
+    NoTerminal,
     RunEnded,
     RunNotEnded,
     RunwireError,
@@ -32,6 +33,7 @@ from supervisor.logview import LogView
 from supervisor.model import (
     SYSTEM,
     Actor,
+    Resized,
     Run,
     RunPage,
     RunQuery,
@@ -42,7 +44,7 @@ from supervisor.model import (
 )
 from supervisor.queue import Limits
 from supervisor.signals import parse_signal
-from supervisor.spec import Job, LogLimit
+from supervisor.spec import Job, LogLimit, TerminalSize
 from supervisor.statedir import StateDir
 from supervisor.wire import (
     CancelRequest,
@@ -156,6 +158,21 @@ class Supervisor:
         if live.console is None or live.console.input is None:
             raise InputClosed(f'run {run_id} takes no input: it has no stdin = "open"')
         return live.console.input
+
+    async def resize(self, run_id: str, size: TerminalSize, by: Actor) -> Run:
+        """Give the run's terminal another size. Raises NoSuchRun, RunEnded, NoTerminal."""
+        live = self._engine.live.get(run_id)
+        if live is None or live.posted.status.ended:
+            run = await self.get(run_id)
+            raise RunEnded(f"run {run_id} has {run.status}, and its terminal is gone")
+        if live.posted.status is Status.QUEUED or live.console is None:
+            raise NoTerminal(f"run {run_id} has not started yet")
+        if live.console.screen is None:
+            raise NoTerminal(f'run {run_id} is on no terminal: it has no output = "pty"')
+        if size != (live.posted.terminal or live.posted.spec.terminal):
+            live.console.screen.resize(size)
+            await self._engine.wait_committed(self._engine.post(live, Resized(size), by))
+        return live.run
 
     async def delete(self, run_id: str, by: Actor) -> None:
         """Forget an ended run and remove its log. Raises NoSuchRun, RunNotEnded."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
+from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from supervisor.conditions import Conditions
 
@@ -34,10 +35,21 @@ class OnFull(enum.StrEnum):
 
 class OutputMode(enum.StrEnum):
     """How a run writes: `split`, a pipe for each stream; `merged`, one for both, which keeps their
-    order and is all stdout."""
+    order; `pty`, a terminal. What is merged or comes from a terminal is all stdout."""
 
     SPLIT = "split"
     MERGED = "merged"
+    PTY = "pty"
+
+
+Characters = Annotated[int, Meta(ge=1, le=1000)]
+
+
+class TerminalSize(Struct, frozen=True, forbid_unknown_fields=True):
+    """How large a run's terminal is, in characters."""
+
+    columns: Characters = 80
+    rows: Characters = 24
 
 
 class StdinMode(enum.StrEnum):
@@ -122,6 +134,7 @@ class Job(Conditions, frozen=True, kw_only=True):
     log_limit: LogLimit | None = None
     output: OutputMode = OutputMode.SPLIT
     stdin: Stdin = StdinMode.CLOSED
+    terminal: TerminalSize = TerminalSize()
 
 
 class RunSpec(Conditions, frozen=True, kw_only=True):
@@ -147,4 +160,5 @@ class RunSpec(Conditions, frozen=True, kw_only=True):
     log_limit: LogLimit | None = None
     output: OutputMode = OutputMode.SPLIT
     stdin: Stdin = StdinMode.CLOSED
+    terminal: TerminalSize = TerminalSize()
     executor: str = "local"

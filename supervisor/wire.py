@@ -31,6 +31,7 @@ from supervisor.spec import (
     Stdin,
     StopPolicy,
     StopScope,
+    TerminalSize,
 )
 
 RUN_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -81,6 +82,7 @@ class SubmitRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     stop: StopWish | None = None
     output: OutputMode | None = None
     stdin: Stdin | None = None
+    terminal: TerminalSize | None = None
     priority: int | None = None
     tags: tuple[str, ...] = ()
     limits: LimitsWish | None = None
@@ -138,6 +140,7 @@ class RunSpecView(Conditions, frozen=True, kw_only=True):
     log_limit: LogLimit | None
     output: OutputMode
     stdin: Stdin
+    terminal: TerminalSize | None
     executor: str
 
 
@@ -168,6 +171,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     tracking: Tracking | None
     spec: RunSpecView
     stop: StopReceipt | None
+    terminal: TerminalSize | None
     output_complete: bool | None
     killed: tuple[int, ...]
     survivors: tuple[int, ...]
@@ -203,6 +207,7 @@ def show_run(run: Run, log: LogInfo) -> RunView:
         tracking=run.tracking,
         spec=_show_spec(spec),
         stop=run.stop,
+        terminal=_terminal(run),
         output_complete=run.output_complete,
         killed=run.killed,
         survivors=run.survivors,
@@ -226,9 +231,15 @@ def _show_spec(spec: RunSpec) -> RunSpecView:
         log_limit=spec.log_limit,
         output=spec.output,
         stdin=spec.stdin,
+        terminal=spec.terminal if spec.output is OutputMode.PTY else None,
         executor=spec.executor,
     )
     return with_conditions(view, spec)
+
+
+def _terminal(run: Run) -> TerminalSize | None:
+    """How large the run's terminal is, or was last; None for a run that is on none."""
+    return run.terminal or run.spec.terminal if run.spec.output is OutputMode.PTY else None
 
 
 class RunList(Struct, frozen=True):
@@ -273,6 +284,7 @@ class JobView(Conditions, frozen=True, kw_only=True):
     log_limit: LogLimit | None
     output: OutputMode
     stdin: Stdin
+    terminal: TerminalSize | None
     last_run: RunView | None
 
 

@@ -11,7 +11,16 @@ import msgspec
 from supervisor.conditions import Conditions
 from supervisor.jobs.conditions import show_limits
 from supervisor.model import Actor, Reason, Status, StopReceipt, StopStep
-from supervisor.spec import OutputMode, Param, Stdin, StdinMode, StdinSource, StopPolicy, StopScope
+from supervisor.spec import (
+    OutputMode,
+    Param,
+    Stdin,
+    StdinMode,
+    StdinSource,
+    StopPolicy,
+    StopScope,
+    TerminalSize,
+)
 from supervisor.units import show_duration
 from supervisor.wire import EventView, JobView, RunView
 
@@ -67,7 +76,7 @@ def run_facts(run: RunView) -> list[tuple[str, str]]:
         ("parameters", _pairs(spec.params)),
         ("environment", _pairs(spec.env)),
         ("reads", _stdin(spec.stdin)),
-        ("writes", _mode(spec.output)),
+        ("writes", _mode(spec.output, run.terminal)),
         ("tags", ", ".join(run.tags)),
         ("priority", str(run.priority) if run.priority else ""),
         *_conditions(spec),
@@ -198,7 +207,7 @@ def job_facts(job: JobView) -> list[tuple[str, str]]:
         ("tags", ", ".join(job.tags)),
         ("stopped by", _policy(job.stop)),
         ("reads", _stdin(job.stdin)),
-        ("writes", _mode(job.output)),
+        ("writes", _mode(job.output, job.terminal)),
         *_conditions(job),
         ("timeout", _limit(job.timeout_s)),
         ("queue timeout", _limit(job.queue_timeout_s)),
@@ -257,7 +266,9 @@ def _stdin(stdin: Stdin) -> str:
     return "what is sent to it" if stdin is StdinMode.OPEN else ""
 
 
-def _mode(output: OutputMode) -> str:
+def _mode(output: OutputMode, size: TerminalSize | None) -> str:
+    if size is not None:
+        return f"{output}, {size.columns} columns, {size.rows} rows"
     return "" if output is OutputMode.SPLIT else output.value
 
 

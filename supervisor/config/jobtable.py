@@ -10,7 +10,7 @@ from supervisor.conditions import with_conditions
 from supervisor.config.conditiontable import read_conditions
 from supervisor.config.jobcheck import check_job
 from supervisor.config.paramtable import read_params
-from supervisor.config.stdintable import read_stdin
+from supervisor.config.stdintable import read_stdin, read_terminal
 from supervisor.config.tomltable import Table
 from supervisor.errors import BadValue
 from supervisor.jobs.checks import (
@@ -57,6 +57,8 @@ _OTHER_NAMES = MappingProxyType(
         "max_running": "concurrency",
         "numprocs": "concurrency",
         "input": "stdin",
+        "pty": "output",
+        "tty": "output",
         "signal": "stop.signal",
         "stop_signal": "stop.signal",
         "stopsignal": "stop.signal",
@@ -94,6 +96,7 @@ def _read_job(table: Table, name: str, base: str) -> Job:
             "the first a letter or a digit"
         )
     params = read_params(table.table("params"))
+    output = table.parsed("output", check_output, OutputMode.SPLIT)
     job = Job(
         name=name,
         description=table.string("description", ""),
@@ -111,8 +114,9 @@ def _read_job(table: Table, name: str, base: str) -> Job:
         autostart=table.flag("autostart", default=False),
         tags=_read_tags(table),
         log_limit=read_log_limit(table),
-        output=table.parsed("output", check_output, OutputMode.SPLIT),
+        output=output,
         stdin=read_stdin(table),
+        terminal=read_terminal(table, output),
     )
     job = with_conditions(job, read_conditions(table))
     table.close(_OTHER_NAMES)

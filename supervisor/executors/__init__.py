@@ -38,7 +38,7 @@ from supervisor.model import (
     Stream,
     Tracking,
 )
-from supervisor.spec import StopScope
+from supervisor.spec import StopScope, TerminalSize
 from supervisor.wire import InputTaken
 
 
@@ -93,6 +93,13 @@ class Input(Protocol):
         """
 
 
+class Screen(Protocol):
+    """A live run's terminal, from our side."""
+
+    def resize(self, size: TerminalSize) -> None:
+        """Set its size; its programs are told."""
+
+
 class Console:
     """A live run's ends, as its executor holds them: output in, the wish to stop, facts out."""
 
@@ -111,6 +118,8 @@ class Console:
         self.stop = stop
         self.input: Input | None = None
         """What the run reads, while it runs and if it takes input."""
+        self.screen: Screen | None = None
+        """The terminal that the run is on, while it runs and if it is on one."""
         self._post = post
         self._pipes = pipes
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from supervisor.model import Run
+from supervisor.spec import OutputMode
 
 RUN_ID = "RUNWIRE_RUN_ID"
 """Marks every process of a run, so that what a crash leaves behind can be attributed."""
@@ -31,6 +33,12 @@ _OF_ANOTHER_RUN = ("RUNWIRE_JOB", "RUNWIRE_PARAM_")
 """What these names begin tells of the run that this server is itself part of, if it is."""
 
 
+_TERMINAL = MappingProxyType({"TERM": "xterm-256color", "COLORTERM": "truecolor"})
+"""What the terminals in the pages and nearly all others understand."""
+_OF_ANOTHER_TERMINAL = ("COLUMNS", "LINES", "TERMCAP")
+"""They would hide the size of the run's own, or what it can."""
+
+
 def inheritable(environ: Mapping[str, str]) -> dict[str, str]:
     """What runs get of the server's own environment, and what they have if it says nothing."""
     # Python buffers whole blocks on a pipe; without this, live output would not be live.
@@ -49,7 +57,12 @@ def marks(run_id: str, instance: str) -> dict[bytes, bytes]:
 
 def run_environment(run: Run, inherited: Mapping[str, str], instance: str) -> dict[str, str]:
     """The whole environment: what is inherited, then the run's own, then our marks."""
-    env = {**inherited, **run.spec.env}
+    env = dict(inherited)
+    if run.spec.output is OutputMode.PTY:
+        for name in _OF_ANOTHER_TERMINAL:
+            env.pop(name, None)
+        env |= _TERMINAL
+    env |= run.spec.env
     env[RUN_ID] = run.id
     env[INSTANCE] = instance
     env["RUNWIRE_ATTEMPT"] = str(run.attempt)

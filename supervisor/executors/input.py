@@ -81,7 +81,8 @@ class InputSender:
         need not have read them. Raises InputClosed if the program has closed it, or somebody here.
         """
         taken, ended = 0, False
-        with trio.move_on_after(patience_s), memoryview(data) as view:
+        keys = data + self.ending() if end else data
+        with trio.move_on_after(patience_s), memoryview(keys) as view:
             async with self._turn:
                 while taken < len(view):
                     try:
@@ -91,9 +92,17 @@ class InputSender:
                     except OSError as exc:  # EPIPE; of a terminal, EIO
                         raise InputClosed(f"nobody reads it: {exc.strerror}", taken=taken) from exc
                 if end:
-                    self._end()
+                    self.ended()
                     ended = True
-        return InputTaken(taken, ended)
+        return InputTaken(min(taken, len(data)), ended)
+
+    def ending(self) -> bytes:
+        """What tells the program that its input ends, behind all the rest."""
+        return b""
+
+    def ended(self) -> None:
+        """All was handed over that there will be."""
+        self.close()
 
     def close(self) -> None:
         """Close it now. Those who wait get InputClosed."""
@@ -112,9 +121,6 @@ class InputSender:
             await trio.lowlevel.wait_writable(self._fd)
         except trio.ClosedResourceError:
             raise InputClosed("its input was closed", taken=taken) from None
-
-    def _end(self) -> None:
-        self.close()
 
 
 def _readable(data: bytes) -> int:

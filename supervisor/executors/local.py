@@ -16,9 +16,8 @@ from supervisor.conditions import Conditions
 from supervisor.errors import LaunchError, RunEnded
 from supervisor.executors import Console, Trace
 from supervisor.executors.environment import inheritable, marks, run_environment
-from supervisor.executors.input import InputPipe
 from supervisor.executors.leftovers import Sweep
-from supervisor.executors.output import OutputPipes
+from supervisor.executors.stdio import open_stdio
 from supervisor.executors.stopping import deadlines_after
 from supervisor.executors.watch import SETTLE_S, Watch
 from supervisor.model import (
@@ -78,34 +77,31 @@ class LocalExecutor:
         )
         with ExitStack() as owned:
             try:
-                output = owned.enter_context(OutputPipes(run.spec.output))
-                given = owned.enter_context(InputPipe(run.spec.stdin))
+                stdio = owned.enter_context(open_stdio(run.spec))
                 place = owned.enter_context(self._tracker.place(run.id, run.spec.limits))
                 with place.opened() as group:
-                    child = await self._launcher.launch(
-                        request, (given.theirs, *output.theirs()), cgroup=group
-                    )
+                    child = await self._launcher.launch(request, stdio.theirs(), cgroup=group)
             except LaunchError as exc:
                 return NotStarted(message=exc.message)
             owned.enter_context(child)
             owned.enter_context(place.tracked(child, marks(run.id, self._instance)))
-            output.close_writers()
-            given.close_theirs()
+            stdio.launched()
             try:
                 time_limit = deadlines_after(DeadlineKind.TIMEOUT, run.spec.timeout_s)
-                console.input = given.sender
+                console.input, console.screen = stdio.input, stdio.screen
                 if console.stop.request is None:
                     await console.record(Started(child.ref, time_limit, child.tracking))
                 if console.stop.request is not None:
                     return await _send_home(child, console.stop.request.cause)
                 child.open_gate()
                 self._live[run.id] = child
-                watch = Watch(child, console, output, self._drain_s)
+                watch = Watch(child, console, stdio, self._drain_s)
                 exited = await watch.attend(run.spec, time_limit)
                 failure = child.start_failure(request)
                 return exited if failure is None else NotStarted(message=failure)
             finally:
                 self._live.pop(run.id, None)
+                console.input = console.screen = None
                 await _let_go(child)
 
     async def find(self, run: Run) -> Trace:

@@ -12,7 +12,7 @@ from contextlib import suppress
 import trio
 
 from supervisor.executors import Console
-from supervisor.executors.output import OutputPipes
+from supervisor.executors.stdio import Stdio
 from supervisor.executors.stopping import KILL_WAIT_S, Stopping, then_cancel
 from supervisor.executors.watchdogs import start_watchdogs
 from supervisor.log.capture import RETRY_S
@@ -32,16 +32,15 @@ SETTLE_S = 1.0
 class Watch:
     """Sees a run through."""
 
-    def __init__(
-        self, child: GatedProcess, console: Console, output: OutputPipes, drain_s: float
-    ) -> None:
-        """`child` is the run's first process, whose gate is open, and `output` what it writes to.
+    def __init__(self, child: GatedProcess, console: Console, stdio: Stdio, drain_s: float) -> None:
+        """`child` is the run's first process, whose gate is open, and `stdio` what it reads and
+        writes.
 
         `drain_s` bounds the wait for others that still hold the output when it has ended.
         """
         self._child = child
         self._console = console
-        self._output = output
+        self._output = stdio
         self._drain_s = drain_s
         self._stopping = Stopping(child, console, drain_s)
 
@@ -54,6 +53,7 @@ class Watch:
                 start_watchdogs(while_it_runs, self._console, spec, limit)
                 await self._child.wait_exited()
                 while_it_runs.cancel_scope.cancel()
+            self._output.program_exited()
             # That gives a descriptor back: if there is no other, it serves to look at /proc.
             self._child.read_report()
             if self._stopping.cause is not None:

@@ -23,9 +23,9 @@ from supervisor.jobs.checks import (
 from supervisor.jobs.conditions import read_wish
 from supervisor.jobs.params import bind_params, to_text, variable
 from supervisor.jobs.placeholders import fill
-from supervisor.jobs.stdio import check_stdin
+from supervisor.jobs.stdio import READS_TERMINAL, check_stdin
 from supervisor.signals import parse_signal
-from supervisor.spec import Job, RunSpec, StdinMode, StopPolicy
+from supervisor.spec import Job, OutputMode, RunSpec, StdinMode, StdinSource, StopPolicy
 from supervisor.suggest import did_you_mean
 from supervisor.units import parse_duration
 from supervisor.wire import CancelRequest, StopWish, SubmitRequest
@@ -79,6 +79,7 @@ def resolve(job: Job, request: SubmitRequest) -> RunSpec:
         log_limit=job.log_limit,
         output=job.output,
         stdin=job.stdin,
+        terminal=job.terminal,
     )
     return _override(with_conditions(spec, job), request)
 
@@ -140,6 +141,10 @@ def _override(spec: RunSpec, request: SubmitRequest) -> RunSpec:
         spec = structs.replace(spec, stop=override_stop(spec.stop, request.stop, within="stop."))
     if request.output is not None:
         spec = structs.replace(spec, output=request.output)
+    if request.terminal is not None:
+        spec = structs.replace(spec, terminal=request.terminal)
+    if spec.output is OutputMode.PTY and isinstance(spec.stdin, StdinSource):
+        raise BadValue(READS_TERMINAL, field="stdin")
     if request.priority is not None:
         spec = structs.replace(spec, priority=check_priority(request.priority))
     tags = check_tags((*spec.tags, *request.tags))

@@ -7,6 +7,8 @@ from supervisor.jobs.checks import MAX_TEXT, path_problem
 from supervisor.spec import OutputMode, Stdin, StdinMode, StdinSource
 from supervisor.suggest import did_you_mean
 
+READS_TERMINAL = 'what is on a terminal (output = "pty") reads what is typed there'
+
 
 def check_output(value: object) -> OutputMode:
     """An output mode by its name. Raises BadValue."""

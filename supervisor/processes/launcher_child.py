@@ -27,6 +27,7 @@ from __future__ import annotations
 import array
 import ctypes
 import errno
+import fcntl
 import gc
 import json
 import os
@@ -35,6 +36,7 @@ import signal
 import socket
 import struct
 import sys
+import termios
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -191,6 +193,9 @@ def _execute(request: Request, fds: list[int], ignored: Sequence[int]) -> tuple[
             return "cgroup", exc.errno or 0, ""
     for number, fd in enumerate(fds[2:DESCRIPTORS]):
         os.dup2(fd, number)
+    if os.isatty(0):
+        # Ctrl-C typed on it is for this session from here on: tty_ioctl(4).
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     if os.read(fds[0], 1) == b"":
         os._exit(NEVER_STARTED)
     argv, env, cwd, stdin, conditions = request

@@ -41,6 +41,7 @@ CLIENT: Mapping[str, type[msgspec.Struct]] = {
     "seek": messages.Seek,
     "auth": messages.Auth,
     "input": messages.Input,
+    "resize": messages.Resize,
     "pong": messages.Pong,
 }
 
@@ -81,6 +82,8 @@ async def everything_said(
         await watcher.say({"type": "seek", "from": 0})
         await watcher.say({"type": "input", "data": "hello"})
         await watcher.hear_until("input")
+        await watcher.say({"type": "resize", "columns": 90, "rows": 30})
+        await watcher.hear_until("resize")
         await watcher.hear_until("ping")
         await watcher.say("nonsense")
         await watcher.closed()

@@ -9,7 +9,7 @@ from supervisor.config.settings import read_settings
 from supervisor.errors import BadValue, ConfigError
 from supervisor.jobs.resolve import resolve, resolve_adhoc
 from supervisor.jobs.stdio import check_output
-from supervisor.spec import Job, OutputMode, RunSpec, Stdin, StdinMode, StdinSource
+from supervisor.spec import Job, OutputMode, RunSpec, Stdin, StdinMode, StdinSource, TerminalSize
 from supervisor.wire import SubmitRequest
 
 MERGING = Job(name="merging", shell="true", cwd="/", output=OutputMode.MERGED)
@@ -94,3 +94,44 @@ def test_what_a_run_reads_survives_being_stored(stdin: Stdin) -> None:
 def test_a_run_stored_before_there_was_input_reads_nothing() -> None:
     old = b'{"argv":["cat"],"cwd":"/"}'
     assert msgspec.json.decode(old, type=RunSpec).stdin is StdinMode.CLOSED
+
+
+def test_a_terminal_is_as_large_as_its_file_says() -> None:
+    text = '[jobs.a]\nshell = "x"\noutput = "pty"\nterminal = { columns = 132 }\n'
+    job = read_settings(text, None, environ={}).jobs["a"]
+    assert (job.output, job.terminal) == (OutputMode.PTY, TerminalSize(columns=132, rows=24))
+    assert resolve(job, SubmitRequest(job="a")).terminal == TerminalSize(132, 24)
+    wish = SubmitRequest(job="a", terminal=TerminalSize(40, 10))
+    assert resolve(job, wish).terminal == TerminalSize(40, 10)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("terminal = { columns = 0 }", "key terminal.columns: must be from 1 to 1000, not 0"),
+        ("terminal = { cols = 80 }", "key terminal.cols: there is no such key"),
+        ('stdin = { text = "x" }', 'key stdin: what is on a terminal (output = "pty") reads what'),
+    ],
+)
+def test_what_a_terminal_cannot_be_is_told(written: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_settings(f'[jobs.a]\nshell = "x"\noutput = "pty"\n{written}\n', None, environ={})
+    assert told in caught.value.mistakes[0]
+
+
+def test_a_size_without_a_terminal_is_odd() -> None:
+    text = '[jobs.a]\nshell = "x"\nterminal = { rows = 30 }\n'
+    [warning] = read_settings(text, None, environ={}).warnings
+    assert 'means nothing without output = "pty"' in warning
+
+
+def test_what_a_job_reads_may_not_go_with_the_mode_that_is_wanted() -> None:
+    job = Job(name="reads", shell="cat", cwd="/", stdin=StdinSource(text="x"))
+    with pytest.raises(BadValue) as caught:
+        resolve(job, SubmitRequest(job="reads", output=OutputMode.PTY))
+    assert caught.value.field == "stdin"
+
+
+def test_a_run_stored_before_there_were_terminals_has_the_usual_size() -> None:
+    old = b'{"argv":["cat"],"cwd":"/"}'
+    assert msgspec.json.decode(old, type=RunSpec).terminal == TerminalSize(80, 24)

@@ -7,6 +7,7 @@ from http import HTTPStatus as Http
 from supervisor import errors
 from supervisor.access.claims import Scope
 from supervisor.log.hits import Hit, SearchEnd, SearchGap
+from supervisor.spec import TerminalSize
 from supervisor.wire import (
     CancelRequest,
     EventList,
@@ -118,6 +119,22 @@ ROUTES: tuple[Route, ...] = (
             errors.BadValue,
             errors.NoSuchRun,
             errors.InputClosed,
+            errors.RunEnded,
+            *_STORAGE,
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/runs/{id}/resize",
+        handler=api_input.resize,
+        scopes=(Scope.RUNS_INPUT,),
+        body=TerminalSize,
+        answers={Http.OK: RunView},
+        problems=(
+            errors.BadRequest,
+            errors.BadValue,
+            errors.NoSuchRun,
+            errors.NoTerminal,
             errors.RunEnded,
             *_STORAGE,
         ),

@@ -1,4 +1,4 @@
-"""`POST /runs/{id}/input`: bytes to what a run reads."""
+"""What is done to a run that somebody sits at: `POST /runs/{id}/input` and `/resize`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 from quart import Response
 
+from supervisor.spec import TerminalSize
 from web.api.call import Call, answer
 
 PATIENCE_S = 10.0
@@ -26,3 +27,10 @@ async def send_input(call: Call, run_id: str) -> Response:
     data = await call.bytes()
     taken = await call.supervisor.send_input(run_id, data, end=query.eof, patience_s=PATIENCE_S)
     return answer(taken)
+
+
+async def resize(call: Call, run_id: str) -> Response:
+    """Gives the run's terminal another size."""
+    size = await call.body(TerminalSize)
+    await call.run(run_id)
+    return answer(call.view(await call.supervisor.resize(run_id, size, call.claims.actor)))

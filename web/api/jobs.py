@@ -7,7 +7,7 @@ from quart import Response
 from supervisor.conditions import with_conditions
 from supervisor.errors import NoSuchJob
 from supervisor.model import Run
-from supervisor.spec import Job
+from supervisor.spec import Job, OutputMode
 from supervisor.wire import JobList, JobView
 from web.api.call import Call, answer
 
@@ -47,6 +47,7 @@ def _view(call: Call, job: Job, last: Run | None) -> JobView:
         log_limit=job.log_limit,
         output=job.output,
         stdin=job.stdin,
+        terminal=job.terminal if job.output is OutputMode.PTY else None,
         tags=job.tags,
         last_run=call.view(last) if last is not None and seen else None,
     )

@@ -15,8 +15,9 @@ export { RunFeed, RunStream };
 const HOME = new URL('../../../', import.meta.url);
 
 /** @typedef {import('./client/wire.js').Status} Status */
+/** In characters. @typedef {{columns: number, rows: number}} TerminalSize */
 /** What a run reads. @typedef {'closed' | 'open' | {file: string} | {text: string}} Stdin */
-/** How a run writes: a pipe for each stream, or one for both. @typedef {'split' | 'merged'} OutputMode */
+/** How a run writes: a pipe for each stream, one for both, or a terminal. @typedef {'split' | 'merged' | 'pty'} OutputMode */
 /** @typedef {{kind: string, name: string}} Actor */
 
 /** @typedef {{signal: string, grace_s: number, scope: 'main' | 'tree'}} StopPolicy */
@@ -52,6 +53,7 @@ const HOME = new URL('../../../', import.meta.url);
  * @property {{cause: string, requested_at: string, requested_by: Actor, policy: StopPolicy | null,
  *   forced_at: string | null, forced_by: Actor | null, steps: StopStep[], escalated: boolean,
  *   took_s: number | null, survivors: number[]} | null} stop
+ * @property {TerminalSize | null} terminal
  * @property {boolean | null} output_complete
  * @property {{size: number, oldest: number}} log
  */
@@ -70,7 +72,8 @@ const HOME = new URL('../../../', import.meta.url);
  * What to run: a job with its parameters, or a command or a shell line of one's own.
  * @typedef {{id?: string, job?: string, params?: Record<string, any>, command?: string[],
  *   shell?: string, cwd?: string, env?: Record<string, string>, timeout?: string | number,
- *   output?: OutputMode, stdin?: Stdin, priority?: number, tags?: string[]}} NewRun
+ *   output?: OutputMode, stdin?: Stdin, terminal?: TerminalSize,
+ *   priority?: number, tags?: string[]}} NewRun
  */
 
 /** The server refused. `code` is stable; `field` or `scope` say what was at fault. */

@@ -11,9 +11,10 @@ from msgspec import Struct
 from supervisor.access.claims import Claims, Scope
 from supervisor.errors import BadValue, NoSuchRun
 from supervisor.frames import BINARY
-from supervisor.messages import Ack, ClientMessage, Hello, Input, Seek
+from supervisor.messages import Ack, ClientMessage, Hello, Input, Resize, Seek
 from supervisor.model import Run, Stream
 from supervisor.service import Supervisor
+from supervisor.spec import TerminalSize
 from supervisor.wire import RunView, show_run
 from web.streams.batches import Batches
 from web.streams.conversation import Conversation
@@ -62,8 +63,7 @@ async def stream_run(
     with supervisor.open_log(run) as view, batches.watching(what) as recent:
         viewer = Viewer(view, events, wish, form, recent, conversation.say_now)
 
-        keyboard = Keyboard(supervisor, run.id, lambda: conversation.claims, conversation.say)
-        conversation.beside(keyboard.pass_on)
+        keyboard = Keyboard(supervisor, run.id, conversation)
 
         def heard(message: ClientMessage) -> None:
             match message:
@@ -72,7 +72,9 @@ async def stream_run(
                 case Seek():
                     viewer.seek(message.from_)
                 case Input():
-                    keyboard.heard(message)
+                    keyboard.typed(message)
+                case Resize():
+                    keyboard.resized(TerminalSize(message.columns, message.rows))
 
         async def end() -> RunView:
             ended = await supervisor.wait_ended(run.id)
