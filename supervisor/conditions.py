@@ -31,13 +31,16 @@ class Conditions(Struct, frozen=True, kw_only=True):
     """What jobs and runs have in common of this. None is as the server itself has it.
 
     `nice` is -20 to 19 (setpriority(2)), `ionice` a class with an optional level, such as `idle` or
-    `best-effort:7` (ioprio_set(2)), `umask` octal digits.
+    `best-effort:7` (ioprio_set(2)), `umask` octal digits. `user` is a user, or `USER:GROUP`, or
+    `:GROUP`, by names or numbers; `supplementary_groups` are those besides the ones it is in anyway.
     """
 
     limits: RunLimits = RunLimits()
     nice: int | None = None
     ionice: str | None = None
     umask: str | None = None
+    user: str | None = None
+    supplementary_groups: tuple[str, ...] = ()
 
 
 _S = TypeVar("_S", bound=Conditions)

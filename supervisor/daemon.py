@@ -85,7 +85,7 @@ async def _serve(
             trio.open_nursery() as nursery,
         ):
             await nursery.start(serve_web, app, sockets, settings.web.limits, shutdown)
-            for trouble in supervisor.refused():
+            for trouble in await supervisor.refused():
                 _log.warning("%s", trouble)
             for trouble in await supervisor.autostart():
                 _log.error("%s", trouble)

@@ -88,7 +88,7 @@ class Supervisor:
         if request.id is not None:
             check_new_id(request.id)
         spec = resolve_request(request, self._jobs.by_name, cwd=self._jobs.cwd)
-        self._executor.check(spec)
+        await self._executor.check(spec)
         if spec.log_limit is None:
             spec = msgspec.structs.replace(spec, log_limit=self._jobs.log_limit)
         digest = hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
@@ -102,7 +102,7 @@ class Supervisor:
         run = await self.get(run_id)
         if not run.status.ended:
             raise RunNotEnded(f"run {run_id} is {run.status}; only an ended run can be retried")
-        self._executor.check(run.spec)
+        await self._executor.check(run.spec)
         retry, _new = await self._engine.create(
             run.spec, by, attempt=run.attempt + 1, retry_of=run.retry_of or run.id
         )
@@ -288,12 +288,12 @@ class Supervisor:
             found.append(f"the journal did not answer within {_CHECK_S:g} s")
         return found
 
-    def refused(self) -> Sequence[str]:
+    async def refused(self) -> Sequence[str]:
         """The jobs of which no run can be had here, each with the reason in words."""
         found = []
         for job in self.jobs():
             try:
-                self._executor.check(job)
+                await self._executor.check(job)
             except BadValue as exc:
                 found.append(f"job {job.name} will be refused: {exc.field}: {exc.message}")
         return found

@@ -89,6 +89,8 @@ class SubmitRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     nice: int | None = None
     ionice: str | None = None
     umask: str | None = None
+    user: str | None = None
+    supplementary_groups: tuple[str, ...] | None = None
 
 
 class CancelRequest(Struct, frozen=True, forbid_unknown_fields=True):

@@ -176,6 +176,7 @@ _RUN_OPTIONS = (
     click.option("--nice", type=int, help="A command's nice value, -20 to 19."),
     click.option("--ionice", metavar="CLASS", help="Its I/O priority, such as idle."),
     click.option("--umask", metavar="OCTAL", help="Its umask, such as 027."),
+    click.option("--user", metavar="USER[:GROUP]", help="As whom a command runs."),
     click.option("--tag", "tags", multiple=True, metavar="TAG", help="To find it by."),
 )
 
@@ -207,6 +208,7 @@ def run_options(command: Callable[..., R]) -> Callable[..., R]:
             nice=options.pop("nice"),
             ionice=options.pop("ionice"),
             umask=options.pop("umask"),
+            user=options.pop("user"),
             tags=asked["tags"],
         )
         return command(address, request, **options)

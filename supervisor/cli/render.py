@@ -109,6 +109,8 @@ def _conditions(conditions: Conditions) -> list[tuple[str, str]]:
         ("nice", "" if conditions.nice is None else str(conditions.nice)),
         ("ionice", conditions.ionice or ""),
         ("umask", conditions.umask or ""),
+        ("user", conditions.user or ""),
+        ("groups", ", ".join(conditions.supplementary_groups)),
     ]
 
 

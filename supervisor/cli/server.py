@@ -10,7 +10,7 @@ from click.shell_completion import get_completion_class
 
 from supervisor.cli.exitcodes import ExitCode
 from supervisor.cli.output import print_json, say
-from supervisor.config.missing import missing_here
+from supervisor.config.missing import missing_here, refused_here
 from supervisor.config.settings import load
 from supervisor.errors import ConfigError
 
@@ -47,6 +47,7 @@ def check(file: Path, *, as_json: bool) -> None:
         settings = load(file)
         missing = missing_here(settings.jobs.values())
         warnings = (*settings.warnings, *(f"{file}: {line}" for line in missing))
+        mistakes = tuple(f"{file}: {line}" for line in refused_here(settings.jobs.values()))
         jobs = len(settings.jobs)
     except ConfigError as exc:
         mistakes = exc.mistakes

@@ -6,7 +6,15 @@ from types import MappingProxyType
 
 from supervisor.conditions import Conditions, RunLimits
 from supervisor.config.tomltable import Table
-from supervisor.jobs.conditions import LIMITS, make_limits, read_ionice, read_nice, read_umask
+from supervisor.jobs.conditions import (
+    LIMITS,
+    make_limits,
+    read_groups,
+    read_ionice,
+    read_nice,
+    read_umask,
+    read_user,
+)
 
 _OTHER_NAMES = MappingProxyType(
     {
@@ -32,6 +40,8 @@ def read_conditions(table: Table) -> Conditions:
         nice=table.parsed("nice", read_nice, None),
         ionice=table.parsed("ionice", read_ionice, None),
         umask=table.parsed("umask", read_umask, None),
+        user=table.parsed("user", read_user, None),
+        supplementary_groups=table.parsed("supplementary_groups", read_groups, ()),
     )
 
 

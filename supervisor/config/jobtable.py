@@ -73,7 +73,12 @@ _OTHER_NAMES = MappingProxyType(
         "rlimits": "limits",
         "niceness": "nice",
         "resources": "limits",
+        "gid": "user",
+        "group": "user",
+        "groups": "supplementary_groups",
         "time_limit": "timeout",
+        "uid": "user",
+        "username": "user",
     }
 )
 

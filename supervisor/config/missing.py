@@ -16,6 +16,7 @@ from supervisor.jobs.placeholders import placeholders
 from supervisor.processes.cgroup import machine_lacks
 from supervisor.processes.controllers import check_shared
 from supervisor.processes.grants import check_grantable
+from supervisor.processes.identity import check_may_be, find_identity
 from supervisor.spec import Job
 
 
@@ -27,10 +28,28 @@ def missing_here(jobs: Iterable[Job]) -> tuple[str, ...]:
     return tuple(line for job in jobs for line in (*_missing(job), *_not_granted(job)))
 
 
+def refused_here(jobs: Iterable[Job]) -> tuple[str, ...]:
+    """A line for each of `jobs` that no server of this user can start as the user that it names."""
+    return tuple(line for job in jobs for line in _refused(job))
+
+
+def _refused(job: Job) -> list[str]:
+    try:
+        identity = find_identity(job)
+    except BadValue:
+        return []  # that is missing
+    try:
+        check_may_be(identity)
+    except BadValue as exc:
+        return [f"job {job.name}: key {exc.field}: {exc.message}"]
+    return []
+
+
 def _not_granted(job: Job) -> list[str]:
     try:
         check_shared(job.limits, machine_lacks())
         check_grantable(job)
+        find_identity(job)
     except BadValue as exc:
         return [f"job {job.name}: key {exc.field}: {exc.message}"]
     return []

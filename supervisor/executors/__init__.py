@@ -160,7 +160,7 @@ class Executor(Protocol):
     could outlive the server without a start on record. A gate that closes with it rules that out.
     """
 
-    def check(self, conditions: Conditions) -> None:
+    async def check(self, conditions: Conditions) -> None:
         """Raise BadValue, for the field at fault, if no run can be had under these conditions."""
 
     async def execute(self, run: Run, console: Console) -> Outcome:

@@ -15,8 +15,9 @@ import trio
 from supervisor.conditions import Conditions
 from supervisor.errors import LaunchError, RunEnded
 from supervisor.executors import Console, Trace
-from supervisor.executors.environment import inheritable, marks, run_environment
+from supervisor.executors.environment import inheritable, marks
 from supervisor.executors.leftovers import Sweep
+from supervisor.executors.preparing import identity_of, prepare
 from supervisor.executors.stdio import open_stdio
 from supervisor.executors.stopping import deadlines_after
 from supervisor.executors.watch import SETTLE_S, Watch
@@ -31,12 +32,12 @@ from supervisor.model import (
     StopStep,
     Tracking,
 )
-from supervisor.processes.conditions import in_numbers
 from supervisor.processes.grants import check_grantable
-from supervisor.processes.launcher import GatedProcess, Launcher, LaunchRequest
+from supervisor.processes.identity import check_may_be
+from supervisor.processes.launcher import GatedProcess, Launcher
 from supervisor.processes.tracking import Tracker
 from supervisor.processes.tree import KILL
-from supervisor.spec import RunSpec, StdinSource, StopScope
+from supervisor.spec import StopScope
 
 
 class LocalExecutor:
@@ -61,22 +62,17 @@ class LocalExecutor:
         self._sweep = Sweep(instance)
         self._live: dict[str, GatedProcess] = {}
 
-    def check(self, conditions: Conditions) -> None:
+    async def check(self, conditions: Conditions) -> None:
         """Raise BadValue if this process cannot grant it (see `Executor`)."""
         self._tracker.check(conditions.limits)
         check_grantable(conditions)
+        check_may_be(await identity_of(conditions))
 
     async def execute(self, run: Run, console: Console) -> Outcome:
         """Run it from start to end (see `Executor`)."""
-        request = LaunchRequest(
-            argv=run.spec.argv,
-            env=run_environment(run, self._inherited, self._instance),
-            cwd=run.spec.cwd,
-            stdin=_file_of(run.spec),
-            conditions=in_numbers(run.spec),
-        )
         with ExitStack() as owned:
             try:
+                request = await prepare(run, self._inherited, self._instance)
                 stdio = owned.enter_context(open_stdio(run.spec))
                 place = owned.enter_context(self._tracker.place(run.id, run.spec.limits))
                 with place.opened() as group:
@@ -146,11 +142,6 @@ async def _let_go(child: GatedProcess) -> None:
         await child.kill_whoever_comes()
         await child.wait_exited()
         child.reap()
-
-
-def _file_of(spec: RunSpec) -> str | None:
-    """The file that it reads, if it reads one."""
-    return spec.stdin.file if isinstance(spec.stdin, StdinSource) else None
 
 
 def _pids(pids: tuple[int, ...]) -> str:

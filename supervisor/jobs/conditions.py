@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -21,10 +21,12 @@ from supervisor.wire import SubmitRequest
 T = TypeVar("T")
 _LEAST_CPU = 0.01  # cpu.max takes a quota of at least 1 ms in 100 ms
 _MOST_CPU = 10_000
-_LEAST_OPEN_FILES = 8  # the first three, and what a dynamic linker takes for a moment
+_LEAST_OPEN_FILES = 16  # what a process has open at its gate, and some more
 _MOST = 2**31 - 1
 _IO_CLASSES = ("idle", "best-effort", "realtime")
 _IO_LEVELS = range(8)
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}", re.ASCII)  # as systemd has it
+_USER = re.compile(rf"(?:{_NAME.pattern})?(?::{_NAME.pattern})?", re.ASCII)
 _UMASK = re.compile(r"0?[0-7]{3}", re.ASCII)
 
 
@@ -138,6 +140,23 @@ def read_umask(value: object) -> str:
     return value.rjust(4, "0")
 
 
+def read_user(value: object) -> str:
+    """`USER`, `USER:GROUP` or `:GROUP`, by names or numbers."""
+    if not isinstance(value, str) or not _USER.fullmatch(value) or not value.strip(":"):
+        raise BadValue('must be a user, or a user and a group: "build", "build:staff"')
+    return value
+
+
+def read_groups(value: object) -> tuple[str, ...]:
+    """Names or numbers of groups, without repeats."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise BadValue('must be a list of groups, such as ["video"]')
+    for name in value:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise BadValue(f"{name!r} cannot be the name of a group")
+    return tuple(dict.fromkeys(value))
+
+
 def read_wish(request: SubmitRequest) -> Conditions:
     """The conditions that a request asks for. Raises BadValue that names the field."""
     wish = request.limits
@@ -149,6 +168,11 @@ def read_wish(request: SubmitRequest) -> Conditions:
         nice=_field("nice", read_nice, request.nice),
         ionice=_field("ionice", read_ionice, request.ionice),
         umask=_field("umask", read_umask, request.umask),
+        user=_field("user", read_user, request.user),
+        supplementary_groups=_field(
+            "supplementary_groups", read_groups, request.supplementary_groups
+        )
+        or (),
     )
 
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from supervisor.conditions import Conditions, RunLimits
 from supervisor.jobs.conditions import io_priority
+from supervisor.processes.identity import Identity
 
 _TO_END_S = 5
 """After RLIMIT_CPU's SIGXCPU a program may take this long before SIGKILL."""
@@ -18,7 +19,10 @@ Rlimit = tuple[int, tuple[int, int]]
 
 
 class LaunchConditions(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the launcher sets, in this order; each is named as the launcher reports it."""
+    """What the launcher sets, in this order; each is named as the launcher reports it.
+
+    `user` is its number, that of its group, and those of the other groups.
+    """
 
     nice: int | None = None
     ionice: int | None = None
@@ -28,6 +32,7 @@ class LaunchConditions(Struct, frozen=True, kw_only=True, omit_defaults=True):
     stack: Rlimit | None = None
     nofile: Rlimit | None = None
     data: Rlimit | None = None
+    user: tuple[int, int, tuple[int, ...]] | None = None
 
 
 _RLIMITS = MappingProxyType(
@@ -56,11 +61,15 @@ def rlimits(limits: RunLimits) -> dict[str, Rlimit]:
     return found
 
 
-def in_numbers(conditions: Conditions) -> LaunchConditions:
+def in_numbers(conditions: Conditions, identity: Identity | None = None) -> LaunchConditions:
     """The conditions as the launcher takes them; what is in them has been checked."""
+    ids = None
+    if identity is not None and not identity.is_own:
+        ids = identity.uid, identity.gid, identity.groups
     return LaunchConditions(
         nice=conditions.nice,
         ionice=None if conditions.ionice is None else io_priority(conditions.ionice),
         umask=None if conditions.umask is None else int(conditions.umask, 8),
+        user=ids,
         **rlimits(conditions.limits),
     )

@@ -8,16 +8,19 @@ from pathlib import Path
 
 from supervisor.conditions import Conditions, RunLimits
 from supervisor.errors import BadValue
+from supervisor.processes.capabilities import (
+    CAP_SYS_ADMIN,
+    CAP_SYS_NICE,
+    CAP_SYS_RESOURCE,
+    has_capability,
+)
 from supervisor.processes.conditions import name_of, rlimits
 
 _OPEN_FILES = Path("/proc/sys/fs/nr_open")
-_CAP_SYS_ADMIN = 21
-_CAP_SYS_NICE = 23
-_CAP_SYS_RESOURCE = 24
 
 
 def check_grantable(conditions: Conditions) -> None:
-    """Raise BadValue, for the first field that cannot be had."""
+    """Raise BadValue, for the first field that cannot be had; but see `find_identity` for users."""
     _check_rlimits(conditions.limits)
     if conditions.nice is not None and not _may_be_as_nice_as(conditions.nice):
         own = os.getpriority(os.PRIO_PROCESS, 0)
@@ -27,14 +30,14 @@ def check_grantable(conditions: Conditions) -> None:
             field="nice",
         )
     realtime = conditions.ionice is not None and conditions.ionice.startswith("realtime")
-    if realtime and not (_has(_CAP_SYS_ADMIN) or _has(_CAP_SYS_NICE)):
+    if realtime and not (has_capability(CAP_SYS_ADMIN) or has_capability(CAP_SYS_NICE)):
         raise BadValue("realtime is only for root to give", field="ionice")
 
 
 def _check_rlimits(limits: RunLimits) -> None:
     for name, (number, (_soft, hard)) in rlimits(limits).items():
         most, why = resource.getrlimit(number)[1], "the hard limit of this server itself"
-        if _has(_CAP_SYS_RESOURCE):
+        if has_capability(CAP_SYS_RESOURCE):
             most, why = resource.RLIM_INFINITY, ""
             if name == "nofile":
                 most, why = int(_OPEN_FILES.read_text("ascii")), "fs.nr_open of this machine"
@@ -43,16 +46,7 @@ def _check_rlimits(limits: RunLimits) -> None:
 
 
 def _may_be_as_nice_as(nice: int) -> bool:
-    if nice >= os.getpriority(os.PRIO_PROCESS, 0) or _has(_CAP_SYS_NICE):
+    if nice >= os.getpriority(os.PRIO_PROCESS, 0) or has_capability(CAP_SYS_NICE):
         return True
     ceiling: int = resource.getrlimit(resource.RLIMIT_NICE)[0]  # setrlimit(2): 20 - nice
     return ceiling == resource.RLIM_INFINITY or 20 - nice <= ceiling
-
-
-def _has(capability: int) -> bool:
-    """Whether this process has it (capabilities(7))."""
-    for line in Path("/proc/self/status").read_text("utf-8", "replace").splitlines():
-        name, _, value = line.partition(":")
-        if name == "CapEff":
-            return bool(int(value, 16) >> capability & 1)
-    return False

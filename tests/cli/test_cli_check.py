@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,3 +83,29 @@ def test_a_file_that_is_not_there_is_one_line(file: Path) -> None:
 
     assert result.exit_code == 78
     assert result.stderr == f"{file}: cannot be read: No such file or directory\n"
+
+
+def test_another_user_needs_root_and_that_is_a_mistake(file: Path) -> None:
+    """Whoever checks with fewer rights than the server will have is told so."""
+    file.write_text("[jobs.a]\nshell = 'ls'\nuser = 'nobody'\n")
+    command = [str(Path(sys.executable).parent / "runwire"), "check", str(file)]
+    if os.geteuid() == 0:
+        command = ["setpriv", "--bounding-set", "-setuid,-setgid", *command]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 78
+    assert done.stderr == (
+        f"{file}: job a: key user: a run as another user, or in other groups, can only be started "
+        f"by a server that runs as root, and this is user {os.geteuid()}\n"
+    )
+
+
+def test_a_user_who_is_not_here_is_a_warning(file: Path) -> None:
+    file.write_text("[jobs.a]\nshell = 'ls'\nuser = 'no-such-user'\n")
+
+    result = checked(file)
+
+    assert result.exit_code == 0
+    assert "warning: " in result.stderr
+    assert 'job a: key user: there is no user "no-such-user" here' in result.stderr

@@ -21,6 +21,8 @@ def test_every_key() -> None:
 nice = 10
 ionice = "best-effort:7"
 umask = "027"
+user = "build:staff"
+supplementary_groups = ["video"]
 [limits]
 memory = "2G"
 cpu = 1.5
@@ -49,6 +51,8 @@ cpu_time = "10m"
         nice=10,
         ionice="best-effort:7",
         umask="0027",
+        user="build:staff",
+        supplementary_groups=("video",),
     )
 
 

@@ -37,7 +37,7 @@ async def carry_out(
 ) -> tuple[Outcome, str]:
     """How a program ended under these conditions, and what it wrote."""
     spec = with_conditions(RunSpec(argv=argv, cwd="/"), conditions)
-    executor.check(spec)
+    await executor.check(spec)
     with trio.fail_after(30), open_console(directory, a_run(spec)) as rig:
         outcome = await executor.execute(rig.run, rig.console)
         return outcome, rig.output().decode()
@@ -174,7 +174,7 @@ async def test_more_than_the_server_may_grant_is_refused_beforehand(
     executor: LocalExecutor,
 ) -> None:
     with pytest.raises(BadValue, match=r"must be at most \d+, ") as refused:
-        executor.check(Conditions(limits=RunLimits(nofile=2**31 - 1)))
+        await executor.check(Conditions(limits=RunLimits(nofile=2**31 - 1)))
     assert refused.value.field == "limits.nofile"
 
 

@@ -83,7 +83,7 @@ async def carry_out(
 ) -> tuple[Outcome, str]:
     """How a Python program ended, and what it printed."""
     spec = RunSpec(argv=(*PYTHON, code), cwd="/", limits=limits)
-    executor.check(spec)
+    await executor.check(spec)
     with trio.fail_after(60), open_console(directory, a_run(spec)) as rig:
         outcome = await executor.execute(rig.run, rig.console)
         return outcome, rig.output().decode().strip()
@@ -184,7 +184,7 @@ async def test_without_control_groups_such_a_limit_is_refused_and_never_left_out
     wanted = RunLimits(**{name: value})  # type: ignore[arg-type]
     spec = RunSpec(argv=("true",), cwd="/", limits=wanted)
     with pytest.raises(BadValue, match="runs have no control groups") as refused:
-        executor.check(spec)
+        await executor.check(spec)
     assert refused.value.field == f"limits.{name}"
     with trio.fail_after(30), open_console(tmp_path, a_run(spec)) as rig:
         outcome = await executor.execute(rig.run, rig.console)

@@ -11,9 +11,11 @@ from supervisor.errors import BadRequest, BadValue
 from supervisor.jobs.conditions import (
     LIMITS,
     io_priority,
+    read_groups,
     read_ionice,
     read_nice,
     read_umask,
+    read_user,
     read_wish,
     show_limits,
 )
@@ -57,7 +59,7 @@ def test_a_limit_is(name: str, value: object, meant: float) -> None:
         ("pids", 1.5, "must be a whole number from 1 to"),
         ("pids", True, "must be a whole number"),
         ("io_weight", 10_001, "must be from 1 to 10000"),
-        ("nofile", 7, "must be from 8 to"),
+        ("nofile", 15, "must be from 16 to"),
         ("core", -1, "out of range"),
         ("stack", "1K", "must be at least 128K"),
         ("cpu_time", 0, "must be longer than 0"),
@@ -93,6 +95,14 @@ def test_io_priorities_are_the_kernels(ionice: str, number: int) -> None:
         (read_umask, 22, "octal digits between quotes"),
         (read_umask, "28", "octal digits"),
         (read_umask, "01777", "octal digits"),
+        (read_user, "", "must be a user, or a user and a group"),
+        (read_user, ":", "must be a user"),
+        (read_user, "a b", "must be a user"),
+        (read_user, "a:b:c", "must be a user"),
+        (read_user, 1000, "must be a user"),
+        (read_groups, "video", "must be a list of groups"),
+        (read_groups, ["a b"], "cannot be the name of a group"),
+        (read_groups, [7], "cannot be the name of a group"),
     ],
 )
 def test_anything_else_is_refused(
@@ -100,6 +110,15 @@ def test_anything_else_is_refused(
 ) -> None:
     with pytest.raises(BadValue, match=message):
         read(value)
+
+
+@pytest.mark.parametrize("text", ["build", "build:staff", ":staff", "1000:1000", "DOM+a.b@c"])
+def test_a_user_is(text: str) -> None:
+    assert read_user(text) == text
+
+
+def test_groups_are_named_once() -> None:
+    assert read_groups(["video", "44", "video"]) == ("video", "44")
 
 
 @pytest.mark.parametrize("text", ["027", "0027"])
