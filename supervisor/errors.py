@@ -118,6 +118,12 @@ class RunNotEnded(Conflict):
     code = "run_not_ended"
 
 
+class RunNotRunning(Conflict):
+    """The request needs a run that runs, and this one waits, or is being stopped."""
+
+    code = "run_not_running"
+
+
 class RunIdTaken(Conflict):
     """A different run already has the id that the client chose."""
 

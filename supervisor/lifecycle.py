@@ -31,10 +31,12 @@ from supervisor.model import (
     NotStarted,
     Outcome,
     OutOfMemory,
+    Paused,
     ProgramExited,
     Reason,
     Requeued,
     Resized,
+    Resumed,
     Run,
     Signalled,
     Started,
@@ -62,6 +64,8 @@ _RUNNING: Mapping[type, Status] = MappingProxyType(
     {
         StopRequested: Status.RUNNING,
         Signalled: Status.RUNNING,
+        Paused: Status.RUNNING,
+        Resumed: Status.RUNNING,
         ProgramExited: Status.RUNNING,
         Resized: Status.RUNNING,
         Succeeded: Status.SUCCEEDED,
@@ -172,6 +176,20 @@ def _seconds_since(mono_ns: int | None, entry: Entry) -> float | None:
     return (entry.at.mono_ns - mono_ns) / 1e9
 
 
+def _paused(run: Run, entry: Entry, _event: Paused) -> Run:
+    if run.paused_at is not None:
+        return run
+    return _replace(run, paused_at=entry.at.wall, paused_mono_ns=entry.at.mono_ns)
+
+
+def _resumed(run: Run, entry: Entry, _event: Resumed) -> Run:
+    """Also as it ends: what has ended is not paused."""
+    if run.paused_at is None:
+        return run
+    paused_s = run.paused_s + (_seconds_since(run.paused_mono_ns, entry) or 0.0)
+    return _replace(run, paused_at=None, paused_s=paused_s, paused_mono_ns=None)
+
+
 def _program_exited(run: Run, entry: Entry, event: ProgramExited) -> Run:
     return _replace(run, exited_at=entry.at.wall, exit_code=event.exit_code, signal=event.signal)
 
@@ -196,7 +214,7 @@ def _cancelled(run: Run, entry: Entry, event: Cancelled) -> Run:
 
 def _ended(run: Run, entry: Entry, outcome: Outcome | None) -> Run:
     ended = _replace(
-        run,
+        _resumed(run, entry, Resumed()),
         ended_at=entry.at.wall,
         duration_s=_seconds_since(run.started_mono_ns, entry),
         deadlines=(),
@@ -245,6 +263,8 @@ _APPLY: Mapping[type, Callable[[Run, Entry, Any], Run]] = MappingProxyType(
         Started: _started,
         StopRequested: _stop_requested,
         Signalled: _signalled,
+        Paused: _paused,
+        Resumed: _resumed,
         ProgramExited: _program_exited,
         Resized: _resized,
         Succeeded: _succeeded,

@@ -19,9 +19,11 @@ from supervisor.model import (
     Event,
     Exited,
     Failed,
+    Paused,
     ProgramExited,
     Requeued,
     Resized,
+    Resumed,
     Signalled,
     Started,
     Status,
@@ -155,7 +157,7 @@ def status_message(view: EventView, before: Status) -> StatusMessage:
     )
 
 
-def describe(event: Event) -> str:  # noqa: C901, PLR0911 - one line a case
+def describe(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - one line a case
     """The event in a few words for people."""
     match event:
         case Submitted():
@@ -172,6 +174,10 @@ def describe(event: Event) -> str:  # noqa: C901, PLR0911 - one line a case
             target = event.step.target
             whom = "its control group" if target == "cgroup" else target
             return f"sent SIG{event.step.signal} to {whom}"
+        case Paused():
+            return "paused"
+        case Resumed():
+            return "resumed"
         case ProgramExited():
             how = f"SIG{event.signal}" if event.signal else f"exit code {event.exit_code}"
             return f"the program ended ({how}); its output is still open"

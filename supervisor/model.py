@@ -118,6 +118,13 @@ class OutOfMemory(enum.StrEnum):
     MACHINE = "machine"
 
 
+class PauseMeans(enum.StrEnum):
+    """How a run is paused: by its control group's freezer, or by SIGSTOP to its processes."""
+
+    FREEZER = "freezer"
+    SIGNAL = "signal"
+
+
 class StopCause(enum.StrEnum):
     """What made us stop a run."""
 
@@ -299,6 +306,16 @@ class Signalled(Struct, frozen=True, tag="signalled"):
     deadlines: tuple[Deadline, ...] = ()
 
 
+class Paused(Struct, frozen=True, tag="paused"):
+    """Its processes were suspended, by these `means`."""
+
+    means: PauseMeans
+
+
+class Resumed(Struct, frozen=True, tag="resumed"):
+    """Its suspended processes go on."""
+
+
 class ProgramExited(Struct, frozen=True, tag="program_exited"):
     """The program ended but its output is still open, held by a descendant."""
 
@@ -340,6 +357,8 @@ Event = (
     | Started
     | StopRequested
     | Signalled
+    | Paused
+    | Resumed
     | ProgramExited
     | Resized
     | Succeeded
@@ -367,7 +386,8 @@ class Run(Struct, frozen=True, kw_only=True):
     """One execution, as its events have made it. Never changes once it has ended.
 
     `seq` orders runs by creation. `exit_code` and `signal` are as the kernel told them.
-    `stop_mono_ns` and `step_mono_ns` are when the stop was asked for and its last step began.
+    `paused_at` is since when it is paused, `paused_s` how long it was before that. `paused_mono_ns`,
+    `stop_mono_ns` and `step_mono_ns` are when that pause, the stop and its last step began.
     `terminal` is the last size that its terminal was given, None if it was never resized.
     """
 
@@ -394,6 +414,9 @@ class Run(Struct, frozen=True, kw_only=True):
     reason: Reason | None = None
     message: str = ""
     stop: StopReceipt | None = None
+    paused_at: datetime | None = None
+    paused_s: float = 0.0
+    paused_mono_ns: int | None = None
     stop_mono_ns: int | None = None
     step_mono_ns: int | None = None
     terminal: TerminalSize | None = None

@@ -20,20 +20,24 @@ from supervisor.errors import (
     NoTerminal,
     RunEnded,
     RunNotEnded,
+    RunNotRunning,
     RunwireError,
     StorageUnavailable,
 )
-from supervisor.executors import Executor, Input
+from supervisor.executors import Executor, Input, Pausing
 from supervisor.jobs.checks import check_new_id
 from supervisor.jobs.resolve import override_stop, resolve_request
 from supervisor.journal import Journal
+from supervisor.live import LiveRun
 from supervisor.log.logfile import remove_log
 from supervisor.logsearch import Searches
 from supervisor.logview import LogView
 from supervisor.model import (
     SYSTEM,
     Actor,
+    Paused,
     Resized,
+    Resumed,
     Run,
     RunPage,
     RunQuery,
@@ -137,6 +141,41 @@ class Supervisor:
             raise RunEnded(f"run {run_id} ended just when it was signalled")
         posting = self._engine.post(live, Signalled(step, stopping=False), by)
         await self._engine.wait_committed(posting)
+        return live.run
+
+    async def pause(self, run_id: str, by: Actor) -> Run:
+        """Suspend a running run's processes; that is on disk when this returns. Harmless to repeat.
+
+        Raises NoSuchRun, RunEnded, and RunNotRunning if it waits or is being stopped.
+        """
+        live, pausing = await self._pausing(run_id)
+        if live.posted.stop is not None:
+            raise RunNotRunning(f"run {run_id} is being stopped")
+        if live.posted.paused_at is None:
+            # No await stands between: a stop that comes next finds it paused, and told so.
+            self._engine.post(live, Paused(pausing.pause()), by)
+        return await self._recorded(live)
+
+    async def resume(self, run_id: str, by: Actor) -> Run:
+        """Let a paused run go on. Harmless if it does. Raises as `pause`."""
+        live, pausing = await self._pausing(run_id)
+        if live.posted.paused_at is not None:
+            pausing.resume()
+            self._engine.post(live, Resumed(), by)
+        return await self._recorded(live)
+
+    async def _pausing(self, run_id: str) -> tuple[LiveRun, Pausing]:
+        live = self._engine.live.get(run_id)
+        if live is None or live.posted.status.ended:
+            run = await self.get(run_id)
+            raise RunEnded(f"run {run_id} has {run.status}; there is nothing to pause")
+        if live.console is None or live.console.pausing is None:
+            raise RunNotRunning(f"run {run_id} has not started yet")
+        return live, live.console.pausing
+
+    async def _recorded(self, live: LiveRun) -> Run:
+        if live.outbox:
+            await self._engine.wait_committed(live.outbox[-1])
         return live.run
 
     async def send_input(

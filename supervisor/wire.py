@@ -161,6 +161,8 @@ class RunView(Struct, frozen=True, kw_only=True):
     dispatched_at: datetime | None
     started_at: datetime | None
     cancel_requested_at: datetime | None
+    paused_at: datetime | None
+    paused_s: float
     exited_at: datetime | None
     ended_at: datetime | None
     duration_s: float | None
@@ -197,6 +199,8 @@ def show_run(run: Run, log: LogInfo) -> RunView:
         dispatched_at=run.dispatched_at,
         started_at=run.started_at,
         cancel_requested_at=run.cancel_requested_at,
+        paused_at=run.paused_at,
+        paused_s=run.paused_s,
         exited_at=run.exited_at,
         ended_at=run.ended_at,
         duration_s=run.duration_s,

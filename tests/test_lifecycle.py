@@ -31,10 +31,13 @@ from supervisor.model import (
     NotStarted,
     Outcome,
     OutOfMemory,
+    Paused,
+    PauseMeans,
     ProcessRef,
     ProgramExited,
     Reason,
     Requeued,
+    Resumed,
     Run,
     Signalled,
     Started,
@@ -116,6 +119,8 @@ events: st.SearchStrategy[Event] = st.one_of(
     st.just(Started(PROCESS, (Deadline(DeadlineKind.TIMEOUT, at(60)),))),
     st.builds(stop, st.sampled_from(StopCause), force=st.booleans()),
     st.builds(sent, st.sampled_from(("INT", "TERM", "KILL", "HUP")), stopping=st.booleans()),
+    st.just(Paused(PauseMeans.FREEZER)),
+    st.just(Resumed()),
     st.just(ProgramExited(0, None)),
     st.builds(Succeeded, outcome=outcomes),
     st.builds(Failed, reason=st.sampled_from(Reason), message=st.just(""), outcome=outcomes),
@@ -300,6 +305,24 @@ class TestStopping:
         assert advance(running, entry(sent("HUP", stopping=False))) == running
         stopping = advance(running, entry(stop()))
         assert advance(stopping, entry(sent("HUP", stopping=False))) == stopping
+
+
+class TestPausing:
+    """A paused run runs; how long it was paused is told, on the monotonic clock."""
+
+    def test_a_pause_has_a_beginning_and_an_end(self) -> None:
+        run = after(Started(PROCESS), Paused(PauseMeans.FREEZER))
+        assert (run.status, run.paused_at, run.paused_s) == (Status.RUNNING, at(2).wall, 0)
+        again = advance(run, entry(Paused(PauseMeans.FREEZER), 5))
+        assert again == run
+        resumed = advance(run, entry(Resumed(), 12))
+        assert (resumed.status, resumed.paused_at, resumed.paused_s) == (Status.RUNNING, None, 10)
+        assert advance(resumed, entry(Resumed(), 13)) == resumed
+
+    def test_what_has_ended_is_not_paused(self) -> None:
+        run = after(Started(PROCESS), Paused(PauseMeans.SIGNAL))
+        ended = advance(run, entry(judge(Exited(signal="KILL")), 5))
+        assert (ended.paused_at, ended.paused_s) == (None, 3)
 
 
 class TestEnding:

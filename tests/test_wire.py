@@ -61,7 +61,7 @@ def test_a_value_of_the_wrong_type_is_refused(body: bytes) -> None:
 def test_all_that_is_known_of_a_run_is_shown() -> None:
     """But for what is the server's own: the order of runs, and what it needs for its timers."""
     view = show_run(RUN, LogInfo(size=10, oldest=2))
-    monotonic = {"started_mono_ns", "stop_mono_ns", "step_mono_ns"}
+    monotonic = {"started_mono_ns", "paused_mono_ns", "stop_mono_ns", "step_mono_ns"}
     hidden = {"seq", "spec", "deadlines", "log_size"} | monotonic
     for field in set(Run.__struct_fields__) - hidden:
         assert getattr(view, field) == getattr(RUN, field)

@@ -30,6 +30,8 @@ _MODULES = MappingProxyType(
         "cancel": "supervisor.cli.runs",
         "signal": "supervisor.cli.runs",
         "input": "supervisor.cli.input",
+        "pause": "supervisor.cli.pauses",
+        "resume": "supervisor.cli.pauses",
         "retry": "supervisor.cli.runs",
         "jobs": "supervisor.cli.runs",
         "token": "supervisor.cli.token",

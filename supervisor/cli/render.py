@@ -54,6 +54,8 @@ def how_it_is(run: RunView) -> str:
     """The status, and in a word or two why."""
     if run.status is Status.RUNNING and run.cancel_requested_at is not None:
         return "running (cancelling)"
+    if run.paused_at is not None:
+        return "running (paused)"
     if run.status is not Status.FAILED:
         return run.status
     by_itself: dict[Reason | None, str | None] = {
@@ -86,6 +88,7 @@ def run_facts(run: RunView) -> list[tuple[str, str]]:
         ("submitted", f"{moment(run.created_at)} by {_who(run.created_by)}"),
         ("attempt", f"{run.attempt}, of run {run.retry_of}" if run.retry_of else ""),
         ("started", "" if run.started_at is None else moment(run.started_at)),
+        ("paused", _paused(run)),
         ("exited", "" if run.exited_at is None else moment(run.exited_at)),
         ("ended", "" if run.ended_at is None else moment(run.ended_at)),
         ("took", "" if run.duration_s is None else brief_duration(run.duration_s)),
@@ -147,6 +150,12 @@ def _policy(policy: StopPolicy) -> str:
 
 def _who(actor: Actor) -> str:
     return f"{actor.kind} {actor.name}"
+
+
+def _paused(run: RunView) -> str:
+    since = "" if run.paused_at is None else f"since {moment(run.paused_at)}"
+    before = f"{brief_duration(run.paused_s)} in all" if run.paused_s else ""
+    return ", before that ".join(filter(None, (since, before)))
 
 
 def _log(run: RunView) -> str:

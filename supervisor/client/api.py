@@ -152,6 +152,14 @@ class Client:
         with self._exchange("POST", path, data) as response:
             return Reply(response.read(), InputTaken)
 
+    def pause(self, run_id: str) -> Reply[RunView]:
+        """Suspends a run's processes."""
+        return self._post(run_path(run_id, "/pause"), None, RunView)
+
+    def resume(self, run_id: str) -> Reply[RunView]:
+        """Lets a paused run go on."""
+        return self._post(run_path(run_id, "/resume"), None, RunView)
+
     def retry(self, run_id: str) -> Reply[RunView]:
         """Asks for a new run of an ended run's spec."""
         return self._post(run_path(run_id, "/retry"), None, RunView)

@@ -31,6 +31,7 @@ from supervisor.model import (
     Actor,
     Event,
     Outcome,
+    PauseMeans,
     Run,
     StopRequest,
     StopRequested,
@@ -100,6 +101,16 @@ class Screen(Protocol):
         """Set its size; its programs are told."""
 
 
+class Pausing(Protocol):
+    """Suspends the processes of a live run. Neither method waits for anything."""
+
+    def pause(self) -> PauseMeans:
+        """Suspend all of them. Raises RunEnded if the program has ended."""
+
+    def resume(self) -> None:
+        """Let them go on."""
+
+
 class Console:
     """A live run's ends, as its executor holds them: output in, the wish to stop, facts out."""
 
@@ -120,6 +131,8 @@ class Console:
         """What the run reads, while it runs and if it takes input."""
         self.screen: Screen | None = None
         """The terminal that the run is on, while it runs and if it is on one."""
+        self.pausing: Pausing | None = None
+        """What can pause it, while it runs."""
         self._post = post
         self._pipes = pipes
 

@@ -8,7 +8,7 @@ import trio
 
 from supervisor import clock
 from supervisor.executors import Console
-from supervisor.model import Deadline, DeadlineKind, Signalled, StopCause, StopStep
+from supervisor.model import Deadline, DeadlineKind, Resumed, Signalled, StopCause, StopStep
 from supervisor.processes.launcher import GatedProcess
 from supervisor.processes.tree import KILL
 from supervisor.spec import StopPolicy, StopScope
@@ -62,6 +62,9 @@ class Stopping:
         kill_at = deadlines_after(DeadlineKind.KILL, policy.grace_s)
         self._signal(policy.signal, policy.scope, kill_at)
         self._child.wake(policy.scope)
+        if self._child.paused:
+            self._child.resume()
+            self._console.note(Resumed())
         async with trio.open_nursery() as nursery:
             nursery.cancel_scope.deadline = trio.current_time() + policy.grace_s
             nursery.start_soon(then_cancel, self._console.stop.wait_forced, nursery)

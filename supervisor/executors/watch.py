@@ -12,6 +12,7 @@ from contextlib import suppress
 import trio
 
 from supervisor.executors import Console
+from supervisor.executors.pausing import Pausing
 from supervisor.executors.stdio import Stdio
 from supervisor.executors.stopping import KILL_WAIT_S, Stopping, then_cancel
 from supervisor.executors.watchdogs import start_watchdogs
@@ -43,6 +44,7 @@ class Watch:
         self._output = stdio
         self._drain_s = drain_s
         self._stopping = Stopping(child, console, drain_s)
+        self._pausing = console.pausing = Pausing(child)
 
     async def attend(self, spec: RunSpec, limit: tuple[Deadline, ...]) -> Exited:
         """Capture, stop when asked or when the `limit` has passed, drain, and clear up."""
@@ -50,7 +52,7 @@ class Watch:
             nursery.start_soon(self._output.capture, self._console)
             nursery.start_soon(self._stopping.stop_when_asked)
             async with trio.open_nursery() as while_it_runs:
-                start_watchdogs(while_it_runs, self._console, spec, limit)
+                start_watchdogs(while_it_runs, self._console, self._pausing, spec, limit)
                 await self._child.wait_exited()
                 while_it_runs.cancel_scope.cancel()
             self._output.program_exited()

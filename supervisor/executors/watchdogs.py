@@ -9,18 +9,24 @@ import trio
 
 from supervisor import clock
 from supervisor.executors import Console
+from supervisor.executors.pausing import Pausing
+from supervisor.executors.stopping import then_cancel
 from supervisor.model import SYSTEM, Deadline, StopCause, StopRequest
 from supervisor.spec import OnFull, RunSpec
 
 
 def start_watchdogs(
-    nursery: trio.Nursery, console: Console, spec: RunSpec, deadlines: tuple[Deadline, ...]
+    nursery: trio.Nursery,
+    console: Console,
+    pausing: Pausing,
+    spec: RunSpec,
+    deadlines: tuple[Deadline, ...],
 ) -> None:
     """Start those that `spec` wants; `deadlines` are those of its time limit."""
     for deadline in deadlines:
         nursery.start_soon(_ask_in_time, console, spec, deadline)
     if spec.no_output_timeout_s is not None:
-        nursery.start_soon(_ask_when_silent, console, spec, spec.no_output_timeout_s)
+        nursery.start_soon(_ask_when_silent, console, pausing, spec, spec.no_output_timeout_s)
     if spec.log_limit is not None and spec.log_limit.on_full is OnFull.FAIL:
         nursery.start_soon(_ask_when_full, console, spec)
 
@@ -30,16 +36,30 @@ async def _ask_in_time(console: Console, spec: RunSpec, deadline: Deadline) -> N
     _ask(console, spec, StopCause.TIMEOUT)
 
 
-async def _ask_when_silent(console: Console, spec: RunSpec, limit_s: float) -> None:
-    """Ask when nothing was written for `limit_s`; a log that cannot be written is no silence."""
+async def _ask_when_silent(
+    console: Console, pausing: Pausing, spec: RunSpec, limit_s: float
+) -> None:
+    """Ask when nothing was written for `limit_s`.
+
+    A log that cannot be written is no silence, and the time of a pause does not count.
+    """
     log = console.log
+    size, left_s = log.size, limit_s
     while True:
-        size = log.size
-        with trio.move_on_after(limit_s) as patience:
-            while log.size == size:
-                await log.grew.wait()
-        if patience.cancelled_caught and log.trouble is None:
+        await pausing.wait_off()
+        began = trio.current_time()
+        with trio.move_on_after(left_s) as patience:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(then_cancel, pausing.wait_on, nursery)
+                while log.size == size:
+                    await log.grew.wait()
+                nursery.cancel_scope.cancel()
+        if log.size != size or log.trouble is not None:
+            size, left_s = log.size, limit_s
+        elif patience.cancelled_caught:
             break
+        else:
+            left_s -= trio.current_time() - began
     _ask(console, spec, StopCause.NO_OUTPUT_TIMEOUT)
 
 

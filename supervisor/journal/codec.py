@@ -21,10 +21,15 @@ _T = TypeVar("_T")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 RUN_VERSION = 1
-EVENT_VERSION = 1
+EVENT_VERSION = 2
 
 _RUNS: Mapping[int, Callable[[str], Run]] = {1: msgspec.json.Decoder(Run).decode}
-_EVENTS: Mapping[int, Callable[[str], Event]] = {1: msgspec.json.Decoder(Event).decode}
+_decode_current_event = msgspec.json.Decoder(Event).decode
+# Version 2 has more kinds of events, those of version 1 unchanged.
+_EVENTS: Mapping[int, Callable[[str], Event]] = {
+    1: _decode_current_event,
+    2: _decode_current_event,
+}
 
 
 def encode_run(run: Run) -> str:

@@ -91,6 +91,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX revoked_tokens_by_expiry ON revoked_tokens (expires_s)",
         "CREATE INDEX used_tickets_by_expiry ON used_tickets (expires_s)",
     ),
+    (),  # Events in version 2.
 )
 
 

@@ -25,6 +25,7 @@ from supervisor.processes.controllers import LEAF, SHARED_LIMITS, lacking, set_l
 _log = logging.getLogger("runwire.processes")
 
 _KILL = "cgroup.kill"
+_FREEZE = "cgroup.freeze"
 _MEMBERS = "cgroup.procs"
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
@@ -74,6 +75,10 @@ class RunCgroup:
         if not counts.get("oom_kill"):
             return None
         return OutOfMemory.LIMIT if counts.get("oom") else OutOfMemory.MACHINE
+
+    def freeze(self, *, on: bool) -> None:
+        """Suspend all in it and below, or let them go on; it takes a moment. KILL ends them even so."""
+        (self.path / _FREEZE).write_text(str(int(on)), "ascii")
 
     def remove(self) -> None:
         """Remove it, if nobody is left in it. Never raises: the next start tries again."""

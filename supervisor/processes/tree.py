@@ -19,7 +19,7 @@ from contextlib import suppress
 import trio
 
 from supervisor import clock
-from supervisor.model import OutOfMemory, ProcessRef, StopStep, Tracking
+from supervisor.model import OutOfMemory, PauseMeans, ProcessRef, StopStep, Tracking
 from supervisor.processes import procfs
 from supervisor.processes.cgroup import RunCgroup
 from supervisor.processes.orphans import Orphans
@@ -43,6 +43,8 @@ class Leader:
         """The control group that it was made in."""
         self.orphans: Orphans | None = None
         """Where what it leaves behind is found; has to be watching it."""
+        self.paused: PauseMeans | None = None
+        """By what means its processes are suspended, if they are."""
         self._pidfd = pidfd
 
     @property
@@ -136,6 +138,27 @@ class Leader:
             if self.orphans is not None:
                 self.orphans.reap()  # or those that fork all the time would use up all numbers
             await procfs.wait_ended(rest[0])
+
+    def pause(self) -> PauseMeans:
+        """Suspend the whole tree: by the freezer of its control group, else by SIGSTOP."""
+        self.paused = PauseMeans.SIGNAL
+        if self.cgroup is not None:
+            with suppress(OSError):
+                self.cgroup.freeze(on=True)
+                self.paused = PauseMeans.FREEZER
+                return self.paused
+        for _ in range(2):  # those that were just being made when the others were suspended
+            self.send_signal("STOP")
+        return self.paused
+
+    def resume(self) -> None:
+        """Let a tree go on that was paused."""
+        if self.paused is PauseMeans.FREEZER and self.cgroup is not None:
+            with suppress(OSError):
+                self.cgroup.freeze(on=False)
+        elif self.paused is not None:
+            self.send_signal("CONT")
+        self.paused = None
 
     def wake(self, scope: StopScope = StopScope.TREE) -> None:
         """Let a suspended tree, or itself, go on, so that it can act on the signal it was sent."""

@@ -43,8 +43,10 @@ from supervisor.model import (
     Lost,
     NotStarted,
     Outcome,
+    PauseMeans,
     ProcessRef,
     ProgramExited,
+    Resumed,
     Run,
     Signalled,
     Started,
@@ -144,7 +146,7 @@ class FakeExecutor:
 
     async def _attend(self, run: Run, console: Console, process: FakeProcess) -> Exited:
         self.began.append(run.id)
-        self._live[run.id] = process
+        self._live[run.id] = console.pausing = process
         try:
             return await _FakeWatch(process, console, run.spec, self._drain_s).attend()
         finally:
@@ -165,6 +167,8 @@ class FakeProcess:
         self._steps = steps
         self._ignored: set[str] = set()
         self._life = trio.CancelScope()
+        self._going = trio.Event()
+        self._going.set()
 
     @property
     def members(self) -> tuple[int, ...]:
@@ -172,10 +176,27 @@ class FakeProcess:
         child = self.child_until > trio.current_time()
         return (self.ref.pid,) * (not self.exited.is_set()) + (self.ref.pid + 1,) * child
 
+    @property
+    def paused(self) -> bool:
+        """Whether it goes no further than the step that it is at."""
+        return not self._going.is_set()
+
+    def pause(self) -> PauseMeans:
+        """Go no further than the step that it is at. Raises RunEnded."""
+        if self.exited.is_set():
+            raise RunEnded("its program has ended, so there is nothing to pause")
+        self._going = trio.Event()
+        return PauseMeans.SIGNAL
+
+    def resume(self) -> None:
+        """Go on."""
+        self._going.set()
+
     async def run(self, console: Console) -> None:
         """From the first step to the end."""
         with self._life:
             for step in self._steps:
+                await self._going.wait()
                 if not await self._take(step, console):
                     break
         if self.signal is None and self.exit_code is None:
@@ -288,6 +309,9 @@ class _FakeWatch:
         self._stopped = request.cause
         if not request.force:
             self._signal(request.policy.signal, request.policy.scope)
+            if self._process.paused:
+                self._process.resume()
+                self._console.note(Resumed())
             async with trio.open_nursery() as nursery:
                 nursery.cancel_scope.deadline = trio.current_time() + request.policy.grace_s
                 nursery.start_soon(_then_cancel, self._console.stop.wait_forced, nursery)

@@ -25,7 +25,9 @@ from supervisor.model import (
     Lost,
     NotStarted,
     Outcome,
+    Paused,
     ProgramExited,
+    Resumed,
     Run,
     Signalled,
     Started,
@@ -442,6 +444,51 @@ async def test_a_time_limit_that_is_not_reached_does_nothing(bench: Bench) -> No
     assert isinstance(outcome, Exited)
     assert (outcome.exit_code, outcome.stopped) == (3, None)
     assert rig.run.stop is None
+
+
+# --- pausing -------------------------------------------------------------------------------------
+
+
+async def test_a_paused_run_does_nothing_until_it_is_resumed(bench: Bench) -> None:
+    go = bench.directory / "go"
+    run = bench.run("write stdout ready", f"await {go}", "write stdout done")
+    async with live(bench, run) as it:
+        await it.rig.wait_output(b"ready")
+        pausing = it.rig.console.pausing
+        assert pausing is not None
+        pausing.pause()
+        go.touch()
+        await trio.sleep(0.3)  # there is nothing to wait for: it would have written
+        assert it.rig.output() == b"ready"
+        pausing.resume()
+        outcome = await it.wait_outcome()
+    assert isinstance(outcome, Exited)
+    assert it.rig.output() == b"readydone"
+
+
+@pytest.mark.parametrize("force", [True, False])
+async def test_a_paused_run_can_be_stopped(bench: Bench, force: bool) -> None:
+    async with live(bench, bench.run("write stdout ready", LONG)) as it:
+        await it.rig.wait_output(b"ready")
+        assert it.rig.console.pausing is not None
+        it.rig.recorder.post(Paused(it.rig.console.pausing.pause()), TESTER)
+        ask(it, stop_request(grace_s=60, force=force))
+        outcome = await it.wait_outcome()
+    assert isinstance(outcome, Exited)
+    assert (outcome.signal, outcome.stopped) == ("KILL" if force else "TERM", StopCause.CANCEL)
+    # It has to go on to act on a signal, and does not to be killed.
+    assert isinstance(it.rig.recorder.events[-1], Signalled if force else Resumed)
+
+
+async def test_there_is_nothing_to_pause_when_the_program_has_ended(bench: Bench) -> None:
+    vars(bench.executor)["_drain_s"] = 60.0
+    async with live(bench, bench.run("leave 60", "exit 0")) as it:
+        await it.rig.wait_event(ProgramExited)
+        assert it.rig.console.pausing is not None
+        with pytest.raises(RunEnded):
+            it.rig.console.pausing.pause()
+        ask(it, stop_request())
+        await it.wait_outcome()
 
 
 # --- the end of output ---------------------------------------------------------------------------

@@ -117,6 +117,24 @@ def test_cancelling_goes_through_its_stages(tab: Tab, server: Server) -> None:
     assert server.run(run)["status"] == "cancelled"
 
 
+def test_a_run_is_paused_and_resumed(tab: Tab, server: Server) -> None:
+    page = tab.open_run(server.start(shell="echo ready; sleep 600"))
+    tab.expect_text("ready")
+    button(page, "Pause").click()
+    expect(page.locator(".badge")).to_have_text("‖paused")
+    tab.expect_text("▸ paused")
+    button(page, "Resume").click()
+    expect(page.locator(".badge")).to_have_text("running")
+    tab.expect_text("▸ resumed")
+    button(page, "Pause").click()
+    expect(page.locator(".badge")).to_have_text("‖paused")
+    button(page, "Cancel").click()
+    tab.complete()
+    expect(page.locator(".badge")).to_have_text("⊘cancelled")
+    expect(button(page, "Pause")).to_be_hidden()
+    expect(button(page, "Resume")).to_be_hidden()
+
+
 def test_kill_now_does_not_wait_for_the_grace(tab: Tab, server: Server) -> None:
     jobs = "trap '' TERM; echo ready; while :; do sleep 0.2; done"
     run = server.start(shell=jobs, stop={"grace": "1h"})

@@ -141,6 +141,22 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         method="POST",
+        path="/runs/{id}/pause",
+        handler=api_runs.pause,
+        scopes=_CANCEL,
+        answers={Http.OK: RunView},
+        problems=(errors.NoSuchRun, errors.RunEnded, errors.RunNotRunning, *_STORAGE),
+    ),
+    Route(
+        method="POST",
+        path="/runs/{id}/resume",
+        handler=api_runs.resume,
+        scopes=_CANCEL,
+        answers={Http.OK: RunView},
+        problems=(errors.NoSuchRun, errors.RunEnded, errors.RunNotRunning, *_STORAGE),
+    ),
+    Route(
+        method="POST",
         path="/runs/{id}/retry",
         handler=api_runs.retry,
         scopes=_START,

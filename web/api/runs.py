@@ -100,6 +100,18 @@ async def signal(call: Call, run_id: str) -> Response:
     return answer(call.view(await call.supervisor.signal(run_id, request, call.claims.actor)))
 
 
+async def pause(call: Call, run_id: str) -> Response:
+    """Suspends a run's processes; harmless to ask again."""
+    await call.run(run_id)
+    return answer(call.view(await call.supervisor.pause(run_id, call.claims.actor)))
+
+
+async def resume(call: Call, run_id: str) -> Response:
+    """Lets a paused run go on; harmless to ask again."""
+    await call.run(run_id)
+    return answer(call.view(await call.supervisor.resume(run_id, call.claims.actor)))
+
+
 async def retry(call: Call, run_id: str) -> Response:
     """A new run of the same spec."""
     old = await call.run(run_id)

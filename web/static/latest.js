@@ -11,6 +11,8 @@ function progress(run) {
     run.status === 'queued' ? 0 : 1,
     run.cancel_requested_at === null ? 0 : 1,
     run.stop?.steps.length ?? 0,
+    run.paused_s,
+    run.paused_at === null ? 0 : 1,
     run.log.size,
   ];
 }

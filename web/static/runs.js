@@ -41,6 +41,8 @@ const HOME = new URL('../../../', import.meta.url);
  * @property {Actor} created_by
  * @property {string | null} started_at
  * @property {string | null} cancel_requested_at
+ * @property {string | null} paused_at
+ * @property {number} paused_s
  * @property {string | null} ended_at
  * @property {number | null} duration_s
  * @property {number} attempt
@@ -154,6 +156,16 @@ export class Runs {
    */
   cancelRun(id, how = {}) {
     return this.#json(`${this.#run(id)}/cancel`, { method: 'POST', body: how });
+  }
+
+  /** Suspend a run's processes. @param {string} id @returns {Promise<Run>} */
+  pauseRun(id) {
+    return this.#json(`${this.#run(id)}/pause`, { method: 'POST' });
+  }
+
+  /** Let a paused run go on. @param {string} id @returns {Promise<Run>} */
+  resumeRun(id) {
+    return this.#json(`${this.#run(id)}/resume`, { method: 'POST' });
   }
 
   /** A new run of an ended one's spec. @param {string} id @returns {Promise<Run>} */

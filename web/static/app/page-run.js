@@ -9,6 +9,7 @@ import { makeBadge, updateBadge } from './badge.js';
 import { CancelControl } from './cancel.js';
 import { showStatusInTab } from './favicon.js';
 import { makeMissingPage } from './page-missing.js';
+import { PauseControl } from './pause.js';
 import { StopReceipt } from './receipt.js';
 import { link } from './router.js';
 import { explain } from './words.js';
@@ -29,7 +30,7 @@ class RunPage {
   /** @type {Run | null} */
   #run = null;
   #title = h('h1', {});
-  #badge = makeBadge({ status: 'queued', cancel_requested_at: null });
+  #badge = makeBadge({ status: 'queued', cancel_requested_at: null, paused_at: null });
   #facts = h('dl', { className: 'facts' });
   #why = h('p', { className: 'why', hidden: true });
   #command = h('code', { className: 'command-line' });
@@ -37,6 +38,7 @@ class RunPage {
   #announce = h('p', { className: 'unseen', ariaLive: 'polite' });
   #again = h('button', { type: 'button', className: 'button', hidden: true, onclick: () => void this.#runAgain() }, 'Run again');
   #cancel;
+  #pause;
   #receipt = new StopReceipt();
   #terminal;
   #tick;
@@ -47,12 +49,13 @@ class RunPage {
     this.#app = app;
     this.#id = id;
     this.#cancel = new CancelControl(app, (run) => this.#show(run));
+    this.#pause = new PauseControl(app, (run) => this.#show(run), (trouble) => this.#complain(trouble));
     this.#terminal = /** @type {import('../run-terminal.js').RunTerminal} */ (document.createElement('run-terminal'));
     this.#terminal.token = app.session.token;
     this.#terminal.setAttribute('run-id', id);
     this.#badge.hidden = true;
     this.element = h('div', { className: 'page run-page' },
-      h('div', { className: 'page-head' }, this.#title, this.#badge, h('span', { className: 'space' }), this.#again, this.#cancel.element),
+      h('div', { className: 'page-head' }, this.#title, this.#badge, h('span', { className: 'space' }), this.#again, this.#pause.element, this.#cancel.element),
       this.#facts, this.#command, this.#why, this.#cancel.line, this.#receipt.element, this.#message, this.#terminal, this.#announce);
     setText(this.#title, id);
     this.#listen();
@@ -103,6 +106,7 @@ class RunPage {
     setText(this.#why, whyOf(run));
     this.#why.title = run.message;
     this.#cancel.update(run);
+    this.#pause.update(run);
     this.#receipt.update(run);
     this.#again.hidden = run.ended_at === null || !this.#app.session.may(run.job === null ? 'runs:exec' : 'runs:submit');
     this.#facts.dataset.shown = 'true';
@@ -149,16 +153,21 @@ class RunPage {
     this.#cancel.tick();
   }
 
+  /** @param {string} text */
+  #complain(text) {
+    setText(this.#message, text);
+    this.#message.hidden = text === '';
+  }
+
   async #runAgain() {
     const { runs, router, session } = this.#app;
     this.#again.disabled = true;
-    this.#message.hidden = true;
+    this.#complain('');
     try {
       router.go(`runs/${encodeURIComponent((await runs.retry(this.#id)).id)}`);
     } catch (error) {
       if (error instanceof ApiError && error.status === 401) session.end();
-      setText(this.#message, `Not started. ${explain(error)}`);
-      this.#message.hidden = false;
+      this.#complain(`Not started. ${explain(error)}`);
     } finally {
       this.#again.disabled = false;
     }
