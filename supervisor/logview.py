@@ -32,6 +32,14 @@ class LogView:
         return self._reader
 
     @property
+    def size(self) -> int:
+        """The offset one past the last byte so far."""
+        live = self._live
+        if live is None or live.log is None or live.log_complete:
+            return self.reader.size
+        return live.log.size
+
+    @property
     def complete(self) -> bool:
         """True once no further byte can come."""
         return self._live is None or self._live.log_complete

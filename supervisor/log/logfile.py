@@ -190,6 +190,8 @@ class LogReader:
         gap = self._trimmed(offset)  # looked at last: bytes may be given back while we read
         if gap:
             return [gap]
+        if len(spans) == 1 and spans[0].stream != logindex.NOT_KEPT:
+            return [Chunk(offset, data, Stream(spans[0].stream), spans[0].time_us)]
         pieces: list[Piece] = []
         for span in spans:
             if span.start >= end:

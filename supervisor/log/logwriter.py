@@ -171,7 +171,12 @@ class LogWriter:
         first = len(recent) - 1
         while first >= 0 and recent[first].start > offset:
             first -= 1
-        return None if first < 0 else logindex.spans(recent[first:], offset, size)
+        if first < 0:
+            return None
+        if first == len(recent) - 1:  # as it is for most who follow live
+            last = recent[first]
+            return [Span(offset, size, last.stream, last.time_us)]
+        return logindex.spans(recent[first:], offset, size)
 
     def holds(self, stream: Stream) -> bool:
         """True if bytes of `stream` were read but not yet stored, so `splice` has work to do.

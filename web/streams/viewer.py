@@ -87,6 +87,8 @@ class Viewer:
         self._sought: int | None = None
         self._leaving = False
         self._waiting = trio.CancelScope()
+        self._here: Place
+        """Where it was found to be last; nothing but `go_on` has moved it since."""
         self._go_to(wish.start)
 
     def ack(self, offset: int) -> None:
@@ -128,7 +130,7 @@ class Viewer:
     def _done(self) -> bool:
         """Whether the run has ended and all of its log was told."""
         ended = self._view.ended  # looked at first: what was written before it is seen then
-        return ended and self._sought is None and self._cursor.at >= self._view.reader.size
+        return ended and self._sought is None and self._cursor.at >= self._view.size
 
     def _due(self) -> Sequence[Message]:
         """What is to be told before the log goes on."""
@@ -141,7 +143,7 @@ class Viewer:
 
     async def _advance(self) -> Sequence[Message]:
         """What lies at the cursor; nothing if there was something to wait for first."""
-        size = self._view.reader.size
+        size = self._view.size
         if self._cursor.at >= size:
             if self._leaving:
                 raise ShuttingDown("the server is going away")
@@ -171,10 +173,10 @@ class Viewer:
 
     def next_batch(self, place: Place) -> Batch | None:
         """See Idle."""
+        at = place[0]
+        size = self._view.size
         if self._next_event < len(self._events) or self._view.ended:
             raise Alone
-        size = self._view.reader.size
-        at = place[0]
         if at >= size:
             return None
         if size - at > _AT_ONCE_BYTES:
@@ -208,8 +210,10 @@ class Viewer:
 
     def go_on(self, place: Place) -> None:
         """See Idle."""
-        self._cursor.at, carry = place
-        self._form.resume(carry)
+        if place is not self._here:
+            self._here = place
+            self._cursor.at, carry = place
+            self._form.resume(carry)
 
     # --- reading ---------------------------------------------------------------------------------
 
@@ -223,16 +227,15 @@ class Viewer:
         return batch
 
     def _place(self) -> Place:
-        return self._cursor.at, self._form.carry
+        self._here = self._cursor.at, self._form.carry
+        return self._here
 
     def _batch_of(self, before: Place, pieces: Sequence[Piece]) -> Batch:
-        told = self._form.output(pieces)
-        chunks = (piece for piece in pieces if isinstance(piece, Chunk))
         return Batch(
             before=before,
-            messages=tuple(told),
+            messages=tuple(self._form.output(pieces)),
             after=self._place(),
-            sent=tuple((chunk.next, len(chunk.data)) for chunk in chunks),
+            sent=tuple([(p.next, len(p.data)) for p in pieces if isinstance(p, Chunk)]),
         )
 
     def _counted(self, batch: Batch) -> Sequence[Message]:
