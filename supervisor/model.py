@@ -203,11 +203,30 @@ class Deadline(Struct, frozen=True):
     at: Moment
 
 
+class Meter(enum.StrEnum):
+    """By what a figure of a run's usage was measured.
+
+    `cgroup`: all of its processes, by the control group. `rusage`: its first process and the
+    descendants that were waited for (wait4(2)); of memory, the largest single one of them.
+    """
+
+    CGROUP = "cgroup"
+    RUSAGE = "rusage"
+
+
 class Usage(Struct, frozen=True):
-    """CPU time of the run's main process and the descendants it reaped (wait4(2)), in seconds."""
+    """What a run used: CPU time in seconds, memory in bytes, processes and threads at once.
+
+    What could not be measured rightly is None. A peak is the most that there was at any time; that
+    of a control group has the page cache in it.
+    """
 
     user_s: float
     system_s: float
+    cpu_by: Meter = Meter.RUSAGE
+    peak_memory: int | None = None
+    memory_by: Meter | None = None
+    peak_processes: int | None = None
 
 
 # --- outcomes: how an execution went, as its executor saw it -------------------------------------

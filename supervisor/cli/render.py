@@ -5,12 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 
 import msgspec
 
 from supervisor.conditions import Conditions
 from supervisor.jobs.conditions import show_limits
-from supervisor.model import Actor, Reason, Status, StopReceipt, StopStep
+from supervisor.model import Actor, Meter, Reason, Status, StopReceipt, StopStep
 from supervisor.spec import (
     OutputMode,
     Param,
@@ -21,7 +22,7 @@ from supervisor.spec import (
     StopScope,
     TerminalSize,
 )
-from supervisor.units import show_duration
+from supervisor.units import MIB, show_duration
 from supervisor.wire import EventView, JobView, RunView
 
 Row = Sequence[str]
@@ -97,6 +98,8 @@ def run_facts(run: RunView) -> list[tuple[str, str]]:
         ("exit code", "" if run.exit_code is None else str(run.exit_code)),
         ("signal", run.signal or ""),
         ("cpu", _cpu(run)),
+        ("memory", _memory(run)),
+        ("processes", _processes(run)),
         ("log", _log(run)),
         ("output", "" if run.output_complete is not False else "cut: a descendant still held it"),
         ("left over", _pids(run.killed, "killed: pids ")),
@@ -163,9 +166,29 @@ def _log(run: RunView) -> str:
     return f"{run.log.size} bytes{trimmed}"
 
 
+_WHOSE = MappingProxyType({Meter.CGROUP: "all its processes", Meter.RUSAGE: "those it waited for"})
+
+
 def _cpu(run: RunView) -> str:
     usage = run.usage
-    return "" if usage is None else f"{usage.user_s:.3f} s user, {usage.system_s:.3f} s system"
+    if usage is None:
+        return ""
+    return f"{usage.user_s:.3f} s user, {usage.system_s:.3f} s system ({_WHOSE[usage.cpu_by]})"
+
+
+def _memory(run: RunView) -> str:
+    usage = run.usage
+    if usage is None or usage.peak_memory is None:
+        return ""
+    whose = "all its processes" if usage.memory_by is Meter.CGROUP else "the largest process"
+    return f"{usage.peak_memory / MIB:.1f} MiB at most ({whose})"
+
+
+def _processes(run: RunView) -> str:
+    usage = run.usage
+    if usage is None or usage.peak_processes is None:
+        return ""
+    return f"{usage.peak_processes} at most, threads too"
 
 
 def _pids(pids: Sequence[int], before: str) -> str:

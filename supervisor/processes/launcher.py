@@ -26,8 +26,10 @@ from msgspec import Struct
 from supervisor.errors import LaunchError
 from supervisor.model import ProcessRef, Usage
 from supervisor.processes import launcher_child, procfs
+from supervisor.processes.accounting import measure
 from supervisor.processes.conditions import LaunchConditions, name_of
 from supervisor.processes.tree import Leader
+from supervisor.units import KIB
 
 _BETTER_WORDS = {
     errno.E2BIG: "its arguments and environment are larger than the system allows (E2BIG)",
@@ -69,6 +71,7 @@ class GatedProcess(Leader):
         self._gate = gate
         self._report = report
         self._reported = b""
+        self._at_gate: int | None = None
         self._reaped = False
         self._waiting = trio.Lock()
 
@@ -110,16 +113,19 @@ class GatedProcess(Leader):
         return self._reaped
 
     def reap(self) -> tuple[int, Usage]:
-        """Its exit code, or minus the signal, and its CPU use (wait4(2)). Only after it exited."""
+        """Its exit code, or minus the signal, and what the run used. Only after it exited."""
+        self.read_report()
         _pid, status, rusage = os.wait4(self.ref.pid, 0)
         self._reaped = True
-        usage = Usage(user_s=rusage.ru_utime, system_s=rusage.ru_stime)
-        return os.waitstatus_to_exitcode(status), usage
+        return os.waitstatus_to_exitcode(status), measure(rusage, self.cgroup, self._at_gate)
 
     def read_report(self) -> None:
         """Take what it reported, and give the descriptor back. Only after it exited."""
         if self._report >= 0:
-            self._reported = os.read(self._report, launcher_child.REPORT_LIMIT)
+            told = os.read(self._report, launcher_child.REPORT_LIMIT)
+            size, newline, failure = told.partition(b"\n")
+            self._at_gate = int(size) * KIB if newline else None
+            self._reported = failure if newline else told
             os.close(self._report)
             self._report = -1
 

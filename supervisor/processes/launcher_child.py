@@ -17,9 +17,10 @@ stderr) or six (the directory of the control group to be in), then that many byt
 below 256 stands for the byte of that value; stdin is null, or a file to read from instead of the
 descriptor, and the conditions are `LaunchConditions` of `supervisor.processes.conditions`.
 Reply: 4 bytes, the pid, or the errno below zero.
-Report, only if the start fails: JSON {"stage", "errno", "detail"}, stage being "cgroup",
+Report: a line with the largest size in KiB of the new process when it came to its gate; then, only
+if the start fails, perhaps without that line: JSON {"stage", "errno", "detail"}, stage being "cgroup",
 "condition" (`detail` then names it), "cwd", "stdin", "program" or "interpreter" (which `detail`
-then names). It has at most REPORT_LIMIT bytes.
+then names). All of it has at most REPORT_LIMIT bytes.
 """
 
 from __future__ import annotations
@@ -197,6 +198,7 @@ def _execute(request: Request, fds: list[int], ignored: Sequence[int]) -> tuple[
     if os.isatty(0):
         # Ctrl-C typed on it is for this session from here on: tty_ioctl(4).
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    os.write(fds[1], b"%d\n" % resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     if os.read(fds[0], 1) == b"":
         os._exit(NEVER_STARTED)
     argv, env, cwd, stdin, conditions = request

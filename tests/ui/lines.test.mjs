@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { formatBytes, formatCommand, formatCount, formatDuration, formatElapsed, formatExit, plural } from '../../web/static/format.js';
+import { formatBytes, formatCommand, formatCount, formatDuration, formatElapsed, formatExit, formatLimits, plural } from '../../web/static/format.js';
 import { LineTable } from '../../web/static/terminal/lines.js';
 import { noticeOf } from '../../web/static/terminal/notices.js';
 
@@ -72,4 +72,10 @@ test('each state of the connection has its words', () => {
   assert.match(words({ name: 'failed', code: 4409, message: 'why' }).notice, /why\. Reload the page/);
   assert.deepEqual(['connecting', 'live', 'ended', 'closed'].map((name) => words({ name }).word), ['Connecting', 'Live', 'Complete', 'Paused']);
   assert.equal(words({ name: 'live' }, { ended: true }).word, 'Loading');
+});
+
+test('limits are told with their names', () => {
+  assert.equal(formatLimits({}), '');
+  assert.equal(formatLimits({ memory: 2 ** 31, cpu: 1.5, nofile: 4096, cpu_time_s: 90 }),
+    'memory 2.0 GiB, cpu 1.5, nofile 4,096, cpu_time 1:30');
 });

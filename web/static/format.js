@@ -16,6 +16,17 @@ export function formatBytes(bytes) {
   return `${value < 99.95 ? value.toFixed(1) : value.toFixed(0)} ${units[unit]}`;
 }
 
+const SIZES = ['memory', 'core', 'stack', 'data'];
+
+/** What a run may use: `memory 2.0 GiB, pids 200`. @param {Record<string, number>} limits */
+export function formatLimits(limits) {
+  const shown = Object.entries(limits).map(([name, value]) => {
+    if (name === 'cpu_time_s') return `cpu_time ${formatDuration(value)}`;
+    return `${name} ${SIZES.includes(name) ? formatBytes(value) : formatCount(value)}`;
+  });
+  return shown.join(', ');
+}
+
 /** A count with its thousands apart. @param {number} count */
 export function formatCount(count) {
   return count.toLocaleString('en');

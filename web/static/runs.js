@@ -27,6 +27,7 @@ const HOME = new URL('../../../', import.meta.url);
  *   took_s: number | null, left: number[]}} StopStep
  */
 
+/** By what it was measured. @typedef {'cgroup' | 'rusage'} Meter */
 /**
  * A run. Times are RFC 3339 in UTC; what is not known, or not so, is null.
  * @typedef {object} Run
@@ -51,12 +52,14 @@ const HOME = new URL('../../../', import.meta.url);
  * @property {number | null} pid
  * @property {{command: string[], shell: string | null, cwd: string, params: Record<string, any>,
  *   stop: StopPolicy, output: OutputMode,
- *   stdin: Stdin}} spec
+ *   stdin: Stdin, limits: Record<string, number>, nice: number | null, user: string | null}} spec
  * @property {{cause: string, requested_at: string, requested_by: Actor, policy: StopPolicy | null,
  *   forced_at: string | null, forced_by: Actor | null, steps: StopStep[], escalated: boolean,
  *   took_s: number | null, survivors: number[]} | null} stop
  * @property {TerminalSize | null} terminal
  * @property {boolean | null} output_complete
+ * @property {{user_s: number, system_s: number, cpu_by: Meter, peak_memory: number | null,
+ *   memory_by: Meter | null, peak_processes: number | null} | null} usage what it used
  * @property {{size: number, oldest: number}} log
  */
 

@@ -2,7 +2,7 @@
 // One run: what it is and how it does, its output, and what can be done with it.
 
 import { fill, h, setText } from '../dom.js';
-import { formatAgo, formatCommand, formatDuration, formatElapsed, formatExit, formatReason, formatTime, nameOf, needsReason } from '../format.js';
+import { formatAgo, formatBytes, formatCommand, formatCount, formatDuration, formatElapsed, formatExit, formatLimits, formatReason, formatTime, nameOf, needsReason } from '../format.js';
 import { latest } from '../latest.js';
 import { ApiError } from '../runs.js';
 import { makeBadge, updateBadge } from './badge.js';
@@ -134,6 +134,9 @@ class RunPage {
       ['By', run.created_by.name],
       ['In', run.job === null && run.spec.cwd],
       ['With', Object.entries(run.spec.params).filter(([, value]) => value !== '').map(([name, value]) => `${name}=${value}`).join(' ')],
+      ['As', run.spec.user],
+      ['Limits', formatLimits(run.spec.limits)],
+      ...usageOf(run),
       ['Output', run.output_complete === false && 'incomplete: a process it left held on to it'],
     ];
     const shown = facts.filter(([, value]) => value !== '' && value !== null && value !== false);
@@ -172,6 +175,26 @@ class RunPage {
       this.#again.disabled = false;
     }
   }
+}
+
+/**
+ * What it used; where one points at a figure, by what it was measured.
+ * @param {Run} run
+ * @returns {[string, (Node | string | null | false)][]}
+ */
+function usageOf(run) {
+  const { usage } = run;
+  if (usage === null) return [];
+  const told = (/** @type {string} */ text, /** @type {string} */ title) => h('span', { title }, text);
+  const cpu = `${formatDuration(usage.user_s)} in the program, ${formatDuration(usage.system_s)} in the system`;
+  return [
+    ['CPU', told(formatDuration(usage.user_s + usage.system_s),
+      `${cpu}: ${usage.cpu_by === 'cgroup' ? 'all its processes' : 'its first process and those it waited for'}`)],
+    ['Memory', usage.peak_memory !== null && told(formatBytes(usage.peak_memory),
+      `at most, ${usage.memory_by === 'cgroup' ? 'all its processes together' : 'the largest of its processes'}`)],
+    ['Processes', usage.peak_processes !== null && told(formatCount(usage.peak_processes), 'at most at once, threads too')],
+    ['Wrote', formatBytes(run.log.size)],
+  ];
 }
 
 /** Why a run failed, as a sentence. @param {Run} run */
