@@ -20,11 +20,13 @@ from supervisor.journal.codec import (
     encode_run,
 )
 from supervisor.model import Event, Failed, NotStarted, Reason, Requeued, Run, Status, event_name
-from supervisor.spec import RunSpec
+from supervisor.spec import RunSpec, TerminalSize
 
 st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
 finite = st.floats(allow_nan=False, allow_infinity=False)
 st.register_type_strategy(float, finite)
+characters = st.integers(1, 1000)
+st.register_type_strategy(TerminalSize, st.builds(TerminalSize, characters, characters))
 st.register_type_strategy(
     RunSpec,
     st.builds(
