@@ -191,7 +191,13 @@ def _resumed(run: Run, entry: Entry, _event: Resumed) -> Run:
 
 
 def _program_exited(run: Run, entry: Entry, event: ProgramExited) -> Run:
-    return _replace(run, exited_at=entry.at.wall, exit_code=event.exit_code, signal=event.signal)
+    return _replace(
+        run,
+        exited_at=entry.at.wall,
+        exit_code=event.exit_code,
+        signal=event.signal,
+        holders=event.holders,
+    )
 
 
 def _resized(run: Run, _entry: Entry, event: Resized) -> Run:
@@ -231,6 +237,7 @@ def _ended(run: Run, entry: Entry, outcome: Outcome | None) -> Run:
                 output_complete=outcome.output_complete,
                 killed=outcome.killed,
                 survivors=outcome.survivors,
+                unattributed=outcome.unattributed,
                 usage=outcome.usage,
             )
         case Lost():

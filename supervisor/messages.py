@@ -180,7 +180,9 @@ def describe(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - one line a 
             return "resumed"
         case ProgramExited():
             how = f"SIG{event.signal}" if event.signal else f"exit code {event.exit_code}"
-            return f"the program ended ({how}); its output is still open"
+            held = ", ".join(f"{it.command} (pid {it.pid})" for it in event.holders)
+            by = f", held by {held}" if held else ""
+            return f"the program ended ({how}); its output is still open{by}"
         case Resized():
             size = event.terminal
             return f"its terminal has {size.columns} columns and {size.rows} rows"

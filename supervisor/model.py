@@ -125,6 +125,13 @@ class PauseMeans(enum.StrEnum):
     SIGNAL = "signal"
 
 
+class NamedProcess(Struct, frozen=True):
+    """A process for people: its pid, and its command line, cut if it is long."""
+
+    pid: int
+    command: str
+
+
 class StopCause(enum.StrEnum):
     """What made us stop a run."""
 
@@ -239,7 +246,8 @@ class Exited(Struct, frozen=True, kw_only=True, tag="exited"):
     `output_complete` is False if a descendant still held the output when we stopped waiting;
     `killed` names the processes (pids) that were left in its group and were killed, `survivors`
     those that not even SIGKILL removed in time. `out_of_memory` is set if the kernel killed any of
-    its processes for want of memory.
+    its processes for want of memory. `unattributed` may be of this run or of another one that was
+    there when they began, and were left alone.
     """
 
     exit_code: int | None = None
@@ -248,6 +256,7 @@ class Exited(Struct, frozen=True, kw_only=True, tag="exited"):
     output_complete: bool = True
     killed: tuple[int, ...] = ()
     survivors: tuple[int, ...] = ()
+    unattributed: tuple[NamedProcess, ...] = ()
     usage: Usage | None = None
     out_of_memory: OutOfMemory | None = None
 
@@ -336,10 +345,14 @@ class Resumed(Struct, frozen=True, tag="resumed"):
 
 
 class ProgramExited(Struct, frozen=True, tag="program_exited"):
-    """The program ended but its output is still open, held by a descendant."""
+    """The program ended but its output is still open, held by a descendant.
+
+    `holders` are those processes of the run that hold it.
+    """
 
     exit_code: int | None
     signal: str | None
+    holders: tuple[NamedProcess, ...] = ()
 
 
 class Resized(Struct, frozen=True, tag="resized"):
@@ -440,8 +453,10 @@ class Run(Struct, frozen=True, kw_only=True):
     step_mono_ns: int | None = None
     terminal: TerminalSize | None = None
     output_complete: bool | None = None
+    holders: tuple[NamedProcess, ...] = ()
     killed: tuple[int, ...] = ()
     survivors: tuple[int, ...] = ()
+    unattributed: tuple[NamedProcess, ...] = ()
     usage: Usage | None = None
     log_size: int | None = None
 

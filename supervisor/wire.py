@@ -14,6 +14,7 @@ from supervisor.conditions import Conditions, with_conditions
 from supervisor.model import (
     Actor,
     Entry,
+    NamedProcess,
     ProcessRef,
     Reason,
     Run,
@@ -177,8 +178,10 @@ class RunView(Struct, frozen=True, kw_only=True):
     stop: StopReceipt | None
     terminal: TerminalSize | None
     output_complete: bool | None
+    holders: tuple[NamedProcess, ...]
     killed: tuple[int, ...]
     survivors: tuple[int, ...]
+    unattributed: tuple[NamedProcess, ...]
     usage: Usage | None
     log: LogInfo
 
@@ -215,8 +218,10 @@ def show_run(run: Run, log: LogInfo) -> RunView:
         stop=run.stop,
         terminal=_terminal(run),
         output_complete=run.output_complete,
+        holders=run.holders,
         killed=run.killed,
         survivors=run.survivors,
+        unattributed=run.unattributed,
         usage=run.usage,
         log=log,
     )

@@ -11,7 +11,7 @@ import msgspec
 
 from supervisor.conditions import Conditions
 from supervisor.jobs.conditions import show_limits
-from supervisor.model import Actor, Meter, Reason, Status, StopReceipt, StopStep
+from supervisor.model import Actor, Meter, NamedProcess, Reason, Status, StopReceipt, StopStep
 from supervisor.spec import (
     OutputMode,
     Param,
@@ -102,8 +102,10 @@ def run_facts(run: RunView) -> list[tuple[str, str]]:
         ("processes", _processes(run)),
         ("log", _log(run)),
         ("output", "" if run.output_complete is not False else "cut: a descendant still held it"),
+        ("output held by", _processes(run.holders)),
         ("left over", _pids(run.killed, "killed: pids ")),
         ("still alive", _pids(run.survivors, "pids ")),
+        ("perhaps its own", _processes(run.unattributed)),
         ("stop", "" if run.stop is None else _receipt(run.stop)),
     ]
 
@@ -193,6 +195,10 @@ def _processes(run: RunView) -> str:
 
 def _pids(pids: Sequence[int], before: str) -> str:
     return before + " ".join(map(str, pids)) if pids else ""
+
+
+def _processes(processes: Sequence[NamedProcess]) -> str:
+    return "\n".join(f"pid {it.pid}: {it.command}" for it in processes)
 
 
 def _pairs(values: Mapping[str, object]) -> str:

@@ -12,6 +12,7 @@ import trio
 from supervisor.errors import LaunchError
 from supervisor.executors import Console
 from supervisor.model import Stream
+from supervisor.processes.holders import name_of
 from supervisor.spec import OutputMode
 
 
@@ -45,6 +46,10 @@ class OutputPipes:
     def theirs(self) -> tuple[int, int]:
         """The program's descriptors 1 and 2."""
         return self._writers[self._streams[0]], self._writers[self._streams[-1]]
+
+    def files(self) -> frozenset[str]:
+        """What /proc calls the pipes."""
+        return frozenset(map(name_of, self._readers.values()))
 
     def close_writers(self) -> None:
         """Close our copies of the writing ends, so that the program's are the only ones."""

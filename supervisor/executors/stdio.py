@@ -21,6 +21,9 @@ class Stdio(Protocol):
     ended: trio.Event
     """Set once its output has ended: nobody can write any more."""
 
+    output_files: frozenset[str]
+    """What /proc calls the files that it writes to."""
+
     @property
     def input(self) -> Input | None:
         """Where it can be sent input, if it takes any."""
@@ -57,6 +60,7 @@ class Pipes:
         self._output = OutputPipes(spec.output)
         self._input = InputPipe(spec.stdin)
         self._owned = ExitStack()
+        self.output_files = frozenset[str]()
         self.ended = self._output.ended
         self.capture = self._output.capture
 
@@ -65,6 +69,7 @@ class Pipes:
         with ExitStack() as undo:
             undo.enter_context(self._output)
             undo.enter_context(self._input)
+            self.output_files = self._output.files()
             self._owned = undo.pop_all()
         return self
 

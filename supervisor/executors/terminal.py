@@ -18,6 +18,7 @@ from supervisor.errors import LaunchError
 from supervisor.executors import Console
 from supervisor.executors.input import InputSender
 from supervisor.model import Stream
+from supervisor.processes.holders import name_of
 from supervisor.spec import TerminalSize
 
 _INPUT_FLAGS, _CONTROL_CHARACTERS = 0, 6
@@ -34,6 +35,7 @@ class Terminal:
         self.ended = trio.Event()
         """Set once nobody has the terminal open any more."""
         self.input: InputSender | None = None
+        self.output_files = frozenset[str]()
         self._size = size
         self._ours = self._theirs = -1
         self._owned = ExitStack()
@@ -47,6 +49,7 @@ class Terminal:
                 undo.callback(self._close_theirs)
                 _speak_utf8(self._theirs)
                 self.resize(self._size)
+                self.output_files = frozenset({name_of(self._theirs)})
                 os.set_blocking(self._ours, False)
                 sender = self.input = _Keys(os.dup(self._ours))
                 undo.callback(sender.close)

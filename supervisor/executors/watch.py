@@ -17,7 +17,8 @@ from supervisor.executors.stdio import Stdio
 from supervisor.executors.stopping import KILL_WAIT_S, Stopping, then_cancel
 from supervisor.executors.watchdogs import start_watchdogs
 from supervisor.log.capture import RETRY_S
-from supervisor.model import Deadline, Exited, ProgramExited
+from supervisor.model import Deadline, Exited, NamedProcess, ProgramExited
+from supervisor.processes.holders import holders, named
 from supervisor.processes.launcher import GatedProcess
 from supervisor.processes.tree import KILL
 from supervisor.signals import signal_name
@@ -63,6 +64,7 @@ class Watch:
             else:
                 await self._drain()
             killed, survivors = await self._kill_rest()
+            unattributed = self._unattributed()
             complete = self._output.ended.is_set()
             code, usage = self._child.reap()
             out_of_memory = self._child.out_of_memory()
@@ -74,6 +76,7 @@ class Watch:
             output_complete=complete,
             killed=killed,
             survivors=survivors,
+            unattributed=unattributed,
             usage=usage,
             out_of_memory=out_of_memory,
         )
@@ -85,7 +88,8 @@ class Watch:
             await self._output.ended.wait()
             return
         code = self._child.peek_status()
-        self._console.note(ProgramExited(code if code >= 0 else None, _signal_name(code)))
+        holders = await trio.to_thread.run_sync(self._holders)
+        self._console.note(ProgramExited(code if code >= 0 else None, _signal_name(code), holders))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(then_cancel, self._console.stop.wait_asked, nursery)
             nursery.start_soon(then_cancel, self._output.ended.wait, nursery)
@@ -94,6 +98,16 @@ class Watch:
                 # Nobody holds these bytes back but the disk, which may have room again.
                 await trio.sleep(2 * RETRY_S)
             nursery.cancel_scope.cancel()
+
+    def _holders(self) -> tuple[NamedProcess, ...]:
+        with suppress(OSError):
+            return holders(self._child.members(), self._output.output_files)
+        return ()
+
+    def _unattributed(self) -> tuple[NamedProcess, ...]:
+        with suppress(OSError):
+            return tuple(map(named, self._child.perhaps_members()))
+        return ()
 
     async def _gone_soon(self) -> bool:
         """Whether nobody is left. One that has just closed its output may be on its way out."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 import trio
@@ -69,6 +69,21 @@ class Orphans:
         known = self._live[ref.pid]
         return [it for it in self._orphans() if not it.zombie and self._is_of(it, known)]
 
+    def perhaps_left_by(self, ref: ProcessRef) -> list[ProcessStat]:
+        """The living orphans that are of that run or of another one that was there, and none says
+        of which. To process 1 of a container comes what no run has made, and nothing is said.
+
+        Raises OSError without a descriptor to look.
+        """
+        known = self._live[ref.pid]
+        if os.getpid() == 1:
+            return []
+        return [
+            it
+            for it in self._orphans()
+            if not it.zombie and known in self._candidates(it) and self._is_nobodys(it, known.marks)
+        ]
+
     def reap(self) -> None:
         """Let go of the orphans that have ended."""
         with suppress(OSError):
@@ -97,6 +112,13 @@ class Orphans:
         """The runs that were there when it began."""
         known = [*self._live.values(), *self._ended]
         return [it for it in known if it.ref.start_ticks <= orphan.start_ticks]
+
+    def _is_nobodys(self, orphan: ProcessStat, names: Collection[bytes]) -> bool:
+        """Whether it bears no marks, and several runs may have left it."""
+        candidates = self._candidates(orphan)
+        if len(candidates) == 1 or any(orphan.session == it.ref.pid for it in candidates):
+            return False
+        return not any(name in procfs.environment(orphan.pid) for name in names)
 
     def _is_of(self, orphan: ProcessStat, known: Known) -> bool:
         if orphan.session == known.ref.pid:

@@ -162,14 +162,19 @@ def _pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - names do
 
 
+def raise_if_out_of_descriptors(exc: OSError) -> None:
+    """Raise `exc` if it says that there is no descriptor to look, and nothing about a process."""
+    if exc.errno in _OUT_OF_DESCRIPTORS:
+        raise exc
+
+
 def read_file(pid: int, name: str) -> bytes | None:
     """The whole file, or None if the process is gone or does not show it to us."""
     try:
         # Not by pathlib: it takes twice as long, and this is done for every process there is.
         fd = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as exc:
-        if exc.errno in _OUT_OF_DESCRIPTORS:
-            raise
+        raise_if_out_of_descriptors(exc)
         return None
     try:
         content = b""

@@ -68,6 +68,15 @@ class Leader:
             found = procfs.descendants([*found, *self.orphans.left_by(self.ref)])
         return found
 
+    def perhaps_members(self) -> list[ProcessStat]:
+        """Living processes that may be of this run or of another, and that are left alone.
+
+        Raises OSError without a descriptor to look.
+        """
+        if self.cgroup is not None or self.orphans is None:
+            return []
+        return self.orphans.perhaps_left_by(self.ref)
+
     def anyone_left(self) -> bool:
         """Whether there are members. Also True without a descriptor to look.
 

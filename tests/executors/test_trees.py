@@ -159,9 +159,12 @@ async def test_each_of_two_runs_loses_its_own_processes_only(
             with trio.fail_after(60):
                 await wait_until(lambda: len(tagged(other)) == SIZE)
             with open_console(tmp_path, a_run(RunSpec(argv=(*NASTY, tag), cwd="/"))) as first:
-                await stop_tree(executor, first, FORCE, tag, SIZE)
+                outcome = await stop_tree(executor, first, FORCE, tag, SIZE)
             # One daemon without an environment may belong to either: only the kernel knows.
             assert len(tagged(tag)) == (0 if tracker.best is Tracking.CGROUP else 1)
+            assert isinstance(outcome, Exited)
+            assert {it.pid for it in outcome.unattributed} == {it.pid for it in tagged(tag)}
+            assert all(tag in it.command for it in outcome.unattributed)
             assert len(tagged(other)) == SIZE
             second.console.stop.ask(FORCE)
         assert len(tagged(other)) == 0

@@ -60,6 +60,7 @@ const HOME = new URL('../../../', import.meta.url);
  * @property {boolean | null} output_complete
  * @property {{user_s: number, system_s: number, cpu_by: Meter, peak_memory: number | null,
  *   memory_by: Meter | null, peak_processes: number | null} | null} usage what it used
+ * @property {{pid: number, command: string}[]} holders
  * @property {{size: number, oldest: number}} log
  */
 

@@ -138,6 +138,7 @@ class RunPage {
       ['Limits', formatLimits(run.spec.limits)],
       ...usageOf(run),
       ['Output', run.output_complete === false && 'incomplete: a process it left held on to it'],
+      ['Output held by', run.holders.map(({ pid, command }) => `${command} (pid ${pid})`).join(', ')],
     ];
     const shown = facts.filter(([, value]) => value !== '' && value !== null && value !== false);
     fill(this.#facts, ...shown.map(([name, value]) => h('div', {}, h('dt', {}, name), h('dd', {}, value))));
