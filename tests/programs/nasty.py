@@ -1,7 +1,8 @@
 """A program with a tree that does not want to end: 28 processes, in every way of getting away.
 
 Its one argument is a tag that all of them show in their command line; with a second one, `hop`,
-there is also one that forks and exits all the time.
+there is also one that forks and exits all the time. It writes `ready` when each is what it shall be:
+when nobody holds the writing end of the pipe `settled` any more, which closes with an execve(2).
 """
 
 import os
@@ -13,7 +14,11 @@ from collections.abc import Callable
 PYTHON = (sys.executable, "-I", "-S", "-c", "import time; time.sleep(600)")
 
 
+settled, unsettled = os.pipe()
+
+
 def sleep() -> None:
+    os.close(unsettled)
     time.sleep(600)
 
 
@@ -51,6 +56,7 @@ def clear() -> None:
 
 def hop() -> None:
     os.setsid()
+    os.close(unsettled)
     while os.fork() == 0:
         pass
     os._exit(0)
@@ -68,6 +74,8 @@ for each in WAYS:
     start(each)
 if sys.argv[2:] == ["hop"]:
     start(hop)
+os.close(unsettled)
+os.read(settled, 1)
 os.write(1, b"ready\n")
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-sleep()
+time.sleep(600)
