@@ -28,9 +28,11 @@ def pipe() -> Iterator[tuple[int, int]]:
 def sleeper(*fds: int, more: str = "") -> Iterator[ProcessStat]:
     """A process that has `fds` open."""
     command = ["sleep", "60", more] if more else ["sleep", "60"]
-    # Popen returns when it has been executed.
     with subprocess.Popen(command, pass_fds=fds) as process:
         try:
+            # Popen returns in the middle of execve(2), when there is no command line yet.
+            while not procfs.read_file(process.pid, "cmdline"):
+                pass
             stat = procfs.read_stat(process.pid)
             assert stat is not None
             yield stat
