@@ -102,10 +102,10 @@ def run_facts(run: RunView) -> list[tuple[str, str]]:
         ("processes", _processes(run)),
         ("log", _log(run)),
         ("output", "" if run.output_complete is not False else "cut: a descendant still held it"),
-        ("output held by", _processes(run.holders)),
+        ("output held by", _named(run.holders)),
         ("left over", _pids(run.killed, "killed: pids ")),
         ("still alive", _pids(run.survivors, "pids ")),
-        ("perhaps its own", _processes(run.unattributed)),
+        ("perhaps its own", _named(run.unattributed)),
         ("stop", "" if run.stop is None else _receipt(run.stop)),
     ]
 
@@ -197,7 +197,7 @@ def _pids(pids: Sequence[int], before: str) -> str:
     return before + " ".join(map(str, pids)) if pids else ""
 
 
-def _processes(processes: Sequence[NamedProcess]) -> str:
+def _named(processes: Sequence[NamedProcess]) -> str:
     return "\n".join(f"pid {it.pid}: {it.command}" for it in processes)
 
 
