@@ -33,6 +33,9 @@ class Conditions(Struct, frozen=True, kw_only=True):
     `nice` is -20 to 19 (setpriority(2)), `ionice` a class with an optional level, such as `idle` or
     `best-effort:7` (ioprio_set(2)), `umask` octal digits. `user` is a user, or `USER:GROUP`, or
     `:GROUP`, by names or numbers; `supplementary_groups` are those besides the ones it is in anyway.
+
+    `inherit_env` names what it gets of the server's environment, `*` standing for any text; None is
+    all of it. `env_file` (absolute) is read when the run starts, and is in no record.
     """
 
     limits: RunLimits = RunLimits()
@@ -41,6 +44,8 @@ class Conditions(Struct, frozen=True, kw_only=True):
     umask: str | None = None
     user: str | None = None
     supplementary_groups: tuple[str, ...] = ()
+    inherit_env: tuple[str, ...] | None = None
+    env_file: str | None = None
 
 
 _S = TypeVar("_S", bound=Conditions)

@@ -92,6 +92,8 @@ class SubmitRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     umask: str | None = None
     user: str | None = None
     supplementary_groups: tuple[str, ...] | None = None
+    inherit_env: tuple[str, ...] | None = None
+    env_file: str | None = None
 
 
 class CancelRequest(Struct, frozen=True, forbid_unknown_fields=True):

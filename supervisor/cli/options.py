@@ -176,6 +176,13 @@ _RUN_OPTIONS = (
     click.option("--nice", type=int, help="A command's nice value, -20 to 19."),
     click.option("--ionice", metavar="CLASS", help="Its I/O priority, such as idle."),
     click.option("--umask", metavar="OCTAL", help="Its umask, such as 027."),
+    click.option(
+        "--inherit-env",
+        multiple=True,
+        metavar="NAME",
+        help="What a command gets of the server's environment.",
+    ),
+    click.option("--env-file", metavar="FILE", help="The server reads variables from it."),
     click.option("--user", metavar="USER[:GROUP]", help="As whom a command runs."),
     click.option("--tag", "tags", multiple=True, metavar="TAG", help="To find it by."),
 )
@@ -209,6 +216,8 @@ def run_options(command: Callable[..., R]) -> Callable[..., R]:
             ionice=options.pop("ionice"),
             umask=options.pop("umask"),
             user=options.pop("user"),
+            inherit_env=options.pop("inherit_env") or None,
+            env_file=_whole(options.pop("env_file")),
             tags=asked["tags"],
         )
         return command(address, request, **options)
@@ -262,6 +271,11 @@ def _assignments(given: tuple[str, ...], option: str) -> dict[str, Any]:
     if not all(name and equals for name, equals, _ in pairs):
         raise click.UsageError(f"{option} takes NAME=VALUE.")
     return {name: value for name, _, value in pairs}
+
+
+def _whole(path: str | None) -> str | None:
+    """The server has a directory of its own."""
+    return None if path is None else os.path.abspath(path)  # noqa: PTH100 - as for --cwd
 
 
 def _limits(given: tuple[str, ...]) -> LimitsWish | None:

@@ -119,7 +119,15 @@ def _conditions(conditions: Conditions) -> list[tuple[str, str]]:
         ("umask", conditions.umask or ""),
         ("user", conditions.user or ""),
         ("groups", ", ".join(conditions.supplementary_groups)),
+        ("inherits", _inherited(conditions.inherit_env)),
+        ("env file", conditions.env_file or ""),
     ]
+
+
+def _inherited(names: Sequence[str] | None) -> str:
+    if names is None:
+        return ""
+    return " ".join(names) or "nothing"
 
 
 def _receipt(stop: StopReceipt) -> str:

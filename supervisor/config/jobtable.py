@@ -76,6 +76,9 @@ _OTHER_NAMES = MappingProxyType(
         "gid": "user",
         "group": "user",
         "groups": "supplementary_groups",
+        "envfile": "env_file",
+        "pass_env": "inherit_env",
+        "pass_environment": "inherit_env",
         "time_limit": "timeout",
         "uid": "user",
         "username": "user",
@@ -123,7 +126,7 @@ def _read_job(table: Table, name: str, base: str) -> Job:
         stdin=read_stdin(table),
         terminal=read_terminal(table, output),
     )
-    job = with_conditions(job, read_conditions(table))
+    job = with_conditions(job, read_conditions(table, base))
     table.close(_OTHER_NAMES)
     check_job(table, job)
     return job

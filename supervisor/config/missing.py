@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from supervisor.config.envfile import load_env_file
 from supervisor.errors import BadValue
 from supervisor.jobs.placeholders import placeholders
 from supervisor.processes.cgroup import machine_lacks
@@ -25,7 +26,9 @@ def missing_here(jobs: Iterable[Job]) -> tuple[str, ...]:
 
     Also for what a server that is started here, by this user, could not grant them.
     """
-    return tuple(line for job in jobs for line in (*_missing(job), *_not_granted(job)))
+    return tuple(
+        line for job in jobs for line in (*_missing(job), *_no_env_file(job), *_not_granted(job))
+    )
 
 
 def refused_here(jobs: Iterable[Job]) -> tuple[str, ...]:
@@ -43,6 +46,22 @@ def _refused(job: Job) -> list[str]:
     except BadValue as exc:
         return [f"job {job.name}: key {exc.field}: {exc.message}"]
     return []
+
+
+def _no_env_file(job: Job) -> list[str]:
+    if job.env_file is None:
+        return []
+    try:
+        load_env_file(job.env_file)
+    except PermissionError:
+        return []  # It is the server's to read, and need not be ours.
+    except OSError as exc:
+        problem = exc.strerror
+    except BadValue as exc:
+        problem = exc.message
+    else:
+        return []
+    return [f"job {job.name}: key env_file: {job.env_file}: {problem}"]
 
 
 def _not_granted(job: Job) -> list[str]:

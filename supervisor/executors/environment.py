@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 
 from supervisor.model import Run
@@ -14,6 +15,8 @@ RUN_ID = "RUNWIRE_RUN_ID"
 INSTANCE = "RUNWIRE_INSTANCE"
 """Marks every process of one state directory: run ids are unique only within it."""
 
+# Python buffers whole blocks on a pipe; without this, live output would not be live.
+_DEFAULTS = MappingProxyType({"PYTHONUNBUFFERED": "1"})
 _FOR_THE_SERVER_ONLY = frozenset(
     {
         "WS_AUTH_TOKEN",
@@ -39,10 +42,12 @@ _OF_ANOTHER_TERMINAL = ("COLUMNS", "LINES", "TERMCAP")
 """They would hide the size of the run's own, or what it can."""
 
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
 def inheritable(environ: Mapping[str, str]) -> dict[str, str]:
     """What runs get of the server's own environment, and what they have if it says nothing."""
-    # Python buffers whole blocks on a pipe; without this, live output would not be live.
-    env = {"PYTHONUNBUFFERED": "1", **environ}
+    env = {**_DEFAULTS, **environ}
     return {
         name: value
         for name, value in env.items()
@@ -50,18 +55,39 @@ def inheritable(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def kept(inherited: Mapping[str, str], names: Sequence[str] | None) -> dict[str, str]:
+    """Of what can be inherited, what a run wants: all for None, else what the `names` match.
+
+    A name may have a `*` for any text.
+    """
+    if names is None:
+        return dict(inherited)
+    found = {
+        name: value
+        for name, value in inherited.items()
+        if any(fnmatchcase(name, pattern) for pattern in names)
+    }
+    return {**_DEFAULTS, **found}
+
+
 def marks(run_id: str, instance: str) -> dict[bytes, bytes]:
     """What marks the processes of one run of one state directory."""
     return {RUN_ID.encode(): os.fsencode(run_id), INSTANCE.encode(): os.fsencode(instance)}
 
 
-def run_environment(run: Run, inherited: Mapping[str, str], instance: str) -> dict[str, str]:
-    """The whole environment: what is inherited, then the run's own, then our marks."""
+def run_environment(
+    run: Run,
+    inherited: Mapping[str, str],
+    instance: str,
+    from_file: Mapping[str, str] = _NOTHING,
+) -> dict[str, str]:
+    """The whole environment: what is inherited, its `env_file`, the run's own, then our marks."""
     env = dict(inherited)
     if run.spec.output is OutputMode.PTY:
         for name in _OF_ANOTHER_TERMINAL:
             env.pop(name, None)
         env |= _TERMINAL
+    env |= from_file
     env |= run.spec.env
     env[RUN_ID] = run.id
     env[INSTANCE] = instance

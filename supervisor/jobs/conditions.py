@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from supervisor.conditions import Conditions, RunLimits
 from supervisor.errors import BadValue
-from supervisor.jobs.checks import check_timeout
+from supervisor.jobs.checks import check_timeout, path_problem
 from supervisor.suggest import did_you_mean
 from supervisor.units import KIB, MIB, parse_size, show_duration, show_size
 from supervisor.wire import SubmitRequest
@@ -157,6 +157,26 @@ def read_groups(value: object) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value))
 
 
+def read_inherit_env(value: object) -> tuple[str, ...]:
+    """Names of variables, `*` standing for any text, without repeats."""
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        raise BadValue('must be a list of names, such as ["PATH", "LC_*"]; [] for none')
+    for name in value:
+        if not isinstance(name, str) or not name or "=" in name or "\0" in name:
+            raise BadValue(f"{name!r} cannot be the name of a variable")
+    return tuple(dict.fromkeys(value))
+
+
+def _whole_path(value: object) -> str:
+    """An absolute path: a request knows no directory that another could start from."""
+    if not isinstance(value, str) or not value.startswith("/"):
+        raise BadValue("must be a whole path, from / on")
+    problem = path_problem(value)
+    if problem:
+        raise BadValue(problem)
+    return value
+
+
 def read_wish(request: SubmitRequest) -> Conditions:
     """The conditions that a request asks for. Raises BadValue that names the field."""
     wish = request.limits
@@ -173,6 +193,8 @@ def read_wish(request: SubmitRequest) -> Conditions:
             "supplementary_groups", read_groups, request.supplementary_groups
         )
         or (),
+        inherit_env=_field("inherit_env", read_inherit_env, request.inherit_env),
+        env_file=_field("env_file", _whole_path, request.env_file),
     )
 
 

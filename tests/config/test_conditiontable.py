@@ -13,7 +13,7 @@ from supervisor.config.tomltext import read_toml
 def read(text: str) -> tuple[Conditions, Notes]:
     toml = read_toml(text)
     notes = Notes("f", toml)
-    return read_conditions(Table(toml.values, (), notes)), notes
+    return read_conditions(Table(toml.values, (), notes), "/srv"), notes
 
 
 def test_every_key() -> None:
@@ -23,6 +23,8 @@ ionice = "best-effort:7"
 umask = "027"
 user = "build:staff"
 supplementary_groups = ["video"]
+inherit_env = ["PATH", "LC_*"]
+env_file = "secrets/import.env"
 [limits]
 memory = "2G"
 cpu = 1.5
@@ -53,6 +55,8 @@ cpu_time = "10m"
         umask="0027",
         user="build:staff",
         supplementary_groups=("video",),
+        inherit_env=("PATH", "LC_*"),
+        env_file="/srv/secrets/import.env",
     )
 
 
@@ -70,6 +74,10 @@ def test_none_is_as_the_server_has_it() -> None:
         ("limits.cpus = 2", 'key limits.cpus: there is no such key; did you mean "cpu"?'),
         ("nice = 20", "key nice: must be from -20 to 19, not 20"),
         ("ionice = 'idel'", 'key ionice: there is no I/O class "idel"; did you mean "idle"?'),
+        ("inherit_env = true", "key inherit_env: must be a list of names"),
+        ("inherit_env = ['A=B']", "key inherit_env: 'A=B' cannot be the name of a variable"),
+        ("env_file = '~/x'", "key env_file: ~ means nothing here; write the whole path"),
+        ("env_file = ['x']", "key env_file: must be a string, not a list"),
         ("umask = 0o022", "key umask: must be octal digits between quotes"),
     ],
 )

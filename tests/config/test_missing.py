@@ -49,3 +49,16 @@ def test_a_program_that_a_parameter_names_cannot_be_looked_for(tmp_path: Path) -
 
 def test_a_shell_line_needs_only_its_directory(tmp_path: Path) -> None:
     assert missing_here([Job(name="a", shell="no-such-program", cwd=str(tmp_path))]) == ()
+
+
+def test_an_env_file_that_is_not_there_or_wrong_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.env"
+    job = Job(name="a", command=("sh",), cwd="/", env_file=str(file))
+    gone = missing_here([job])
+    file.write_text("A=1\nhunter2\n")
+    wrong = missing_here([job])
+    file.write_text("A=1\n")
+
+    assert gone == (f"job a: key env_file: {file}: No such file or directory",)
+    assert wrong == (f"job a: key env_file: {file}: line 2: must be NAME=VALUE",)
+    assert missing_here([job]) == ()

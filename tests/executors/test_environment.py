@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from supervisor.executors.environment import inheritable, run_environment
+from supervisor.executors.environment import inheritable, kept, run_environment
 from supervisor.testing import a_run, program
 
 
@@ -52,3 +52,25 @@ def test_the_servers_secrets_stay_with_the_server() -> None:
     )
     assert not set(environment(dict.fromkeys(secrets, "x"), {})) & set(secrets)
     assert environment({}, {"RUNWIRE_TOKEN": "for this run"})["RUNWIRE_TOKEN"] == "for this run"
+
+
+def test_a_run_may_inherit_only_what_is_named() -> None:
+    """But for what makes its output live, which is no part of the server's environment."""
+    inherited = {"PATH": "/bin", "LC_ALL": "C", "LC_TIME": "C", "LANG": "C", "SECRET": "x"}
+    live = {"PYTHONUNBUFFERED": "1"}
+    assert kept(inherited, None) == inherited
+    assert kept(inherited, ()) == live
+    assert kept(inherited, ("PATH", "LC_*", "NOT_THERE")) == live | {
+        "PATH": "/bin",
+        "LC_ALL": "C",
+        "LC_TIME": "C",
+    }
+    assert kept({"PYTHONUNBUFFERED": ""}, ("PYTHON*",)) == {"PYTHONUNBUFFERED": ""}
+
+
+def test_a_file_overrides_what_is_inherited_and_the_job_overrides_the_file() -> None:
+    run = a_run(msgspec.structs.replace(program(), env={"B": "job"}), "r1")
+    from_file = {"A": "file", "B": "file", "RUNWIRE_RUN_ID": "forged"}
+    env = run_environment(run, {"A": "server", "C": "server"}, "0123", from_file)
+    assert (env["A"], env["B"], env["C"]) == ("file", "job", "server")
+    assert env["RUNWIRE_RUN_ID"] == "r1"

@@ -133,10 +133,13 @@ def test_a_command_may_bring_its_conditions() -> None:
         nice=5,
         ionice="idle",
         umask="077",
+        inherit_env=(),
+        env_file="/srv/a.env",
     )
     spec = resolve_request(request, {}, cwd="/")
     assert spec.limits == RunLimits(memory=2**30, nofile=64, cpu_time_s=90)
     assert (spec.nice, spec.ionice, spec.umask) == (5, "idle", "0077")
+    assert (spec.inherit_env, spec.env_file) == ((), "/srv/a.env")
     assert read_wish(SubmitRequest(command=("ls",))) == Conditions()
 
 
@@ -144,6 +147,9 @@ def test_a_wish_that_means_nothing_is_refused_for_its_field() -> None:
     with pytest.raises(BadValue, match="at least 1M") as refused:
         read_wish(SubmitRequest(command=("ls",), limits=LimitsWish(memory="1K")))
     assert refused.value.field == "limits.memory"
+    with pytest.raises(BadValue, match="must be a whole path") as refused:
+        read_wish(SubmitRequest(command=("ls",), env_file="a.env"))
+    assert refused.value.field == "env_file"
 
 
 def test_a_job_has_its_own_conditions_and_no_request_changes_them() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from tests.web.served import Site
 
 
@@ -34,3 +37,36 @@ async def test_a_limit_that_does_not_exist_is_refused(site: Site) -> None:
     answer = await site.http.post("/runs", json={"shell": "true", "limits": {"memroy": "1G"}})
     assert answer.status_code == 422
     assert "memroy" in answer.json()["detail"]
+
+
+async def test_a_command_s_environment_is_what_it_asks_for(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "secret.env"
+    file.write_text("PASSWORD=hunter2\n")
+    body = {
+        "command": ["/usr/bin/env"],
+        "inherit_env": ["HOM*"],
+        "env_file": str(file),
+        "env": {"A": "1"},
+    }
+    answer = await site.http.post("/runs", json=body)
+    assert answer.status_code == 201, answer.text
+    assert "hunter2" not in answer.text
+    ended = await site.ended(answer.json()["id"])
+    log = (await site.http.get(f"/runs/{ended['id']}/log")).text.splitlines()
+    assert {"PASSWORD=hunter2", "A=1", f"HOME={os.environ['HOME']}"} <= set(log)
+    assert not any(line.startswith("PATH=") for line in log)
+    assert (ended["spec"]["inherit_env"], ended["spec"]["env_file"]) == (["HOM*"], str(file))
+
+
+async def test_a_user_that_is_not_here_is_refused(site: Site) -> None:
+    answer = await site.http.post("/runs", json={"shell": "true", "user": "no-such-user"})
+    assert answer.status_code == 422
+    assert (answer.json()["field"], "no user" in answer.json()["detail"]) == ("user", True)
+
+
+async def test_what_a_run_used_is_told(site: Site) -> None:
+    answer = await site.http.post("/runs", json={"shell": "true"})
+    usage = (await site.ended(answer.json()["id"]))["usage"]
+    assert usage["user_s"] + usage["system_s"] < 5
+    assert usage["cpu_by"] in {"cgroup", "rusage"}
+    assert {"peak_memory", "memory_by", "peak_processes"} < set(usage)
