@@ -6,6 +6,7 @@
 //   const run = await runs.create({ job: 'report' });
 //   for await (const message of runs.follow(run.id)) ...
 
+import { allows } from './client/claims.js';
 import { RunFeed } from './client/feed.js';
 import { RunStream } from './client/stream.js';
 
@@ -52,7 +53,8 @@ const HOME = new URL('../../../', import.meta.url);
  * @property {number | null} pid
  * @property {{command: string[], shell: string | null, cwd: string, params: Record<string, any>,
  *   stop: StopPolicy, output: OutputMode,
- *   stdin: Stdin, limits: Record<string, number>, nice: number | null, user: string | null}} spec
+ *   stdin: Stdin, terminal: TerminalSize | null,
+ *   limits: Record<string, number>, nice: number | null, user: string | null}} spec
  * @property {{cause: string, requested_at: string, requested_by: Actor, policy: StopPolicy | null,
  *   forced_at: string | null, forced_by: Actor | null, steps: StopStep[], escalated: boolean,
  *   took_s: number | null, survivors: number[]} | null} stop
@@ -124,6 +126,11 @@ export class Runs {
     if (!address.pathname.endsWith('/')) address.pathname += '/';
     this.#server = address;
     this.#token = typeof token === 'function' ? token : () => token;
+  }
+
+  /** Whether the token has a scope, as far as it says. @param {string} scope */
+  may(scope) {
+    return allows(this.#token(), scope);
   }
 
   /**

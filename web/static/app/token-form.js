@@ -3,7 +3,7 @@
 
 import { h } from '../dom.js';
 import { ApiError, Runs } from '../runs.js';
-import { readClaims } from './session.js';
+import { readClaims } from '../client/claims.js';
 import { explain } from './words.js';
 
 /**

@@ -102,9 +102,11 @@ export class Connection {
     if (this.#state.name === 'waiting') this.connect();
   }
 
-  /** @param {object} message */
+  /** Whether it could be sent. @param {object} message */
   send(message) {
-    if (this.#socket?.readyState === OPEN) this.#socket.send(JSON.stringify(message));
+    if (this.#socket?.readyState !== OPEN) return false;
+    this.#socket.send(JSON.stringify(message));
+    return true;
   }
 
   /** A new token: the connection goes on with it, or comes back with it. @param {string | null} token */

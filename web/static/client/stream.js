@@ -39,6 +39,7 @@ const JSON_TEXT = 'runwire.json';
  * @property {(status: StatusMessage) => void} [status]
  * @property {(gap: Gap) => void} [gap]
  * @property {(end: End) => void} [end]
+ * @property {(answer: import('./wire.js').InputAnswer) => void} [input]
  * @property {(state: StreamState) => void} [state]
  */
 
@@ -102,6 +103,16 @@ export class RunStream {
     this.#connection.send({ type: 'ack', offset });
   }
 
+  /** Have the run read it; whether it could be sent. Answered by `input`. @param {string} data */
+  type(data) {
+    return this.#connection.send({ type: 'input', data });
+  }
+
+  /** Have the run's terminal be as large as that. @param {{columns: number, rows: number}} size */
+  resize({ columns, rows }) {
+    this.#connection.send({ type: 'resize', columns, rows });
+  }
+
   /** @param {string | null} token */
   renew(token) {
     this.#connection.renew(token);
@@ -136,6 +147,9 @@ export class RunStream {
         if (message.seq <= this.#seq) return;
         this.#seq = message.seq;
         this.#receiver.status?.(message);
+        break;
+      case 'input':
+        this.#receiver.input?.(message);
         break;
       case 'end':
         this.#end(message);

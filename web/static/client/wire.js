@@ -13,16 +13,19 @@ const STREAMS = { 1: 'stdout', 2: 'stderr' };
 /**
  * Something happened to the run; `data` is its status after it.
  * @typedef {{type: 'status', data: Status, event: string, seq: number, offset: number,
- *   time: string, text: string, exit_code?: number, signal?: string, reason?: string}} StatusMessage
+ *   time: string, text: string, exit_code?: number, signal?: string, reason?: string,
+ *   terminal?: {columns: number, rows: number}}} StatusMessage
  */
 /** @typedef {'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled'} Status */
+/** How much of what was typed was taken. @typedef {{type: 'input', taken: number, code?: string, message?: string}} InputAnswer */
+/** Why the terminal was not resized. @typedef {{type: 'resize', code: string, message: string}} ResizeAnswer */
 /** @typedef {{type: 'gap', from: number, to: number, reason: string}} Gap */
 /** @typedef {{type: 'end', offset: number, run: any}} End */
 /** @typedef {{type: 'error', code: string, message: string}} ErrorMessage */
 /** @typedef {{type: 'event', seq: number, run: any, event: string, time: string}} FeedMessage */
 /** @typedef {{type: 'hello', seq: number}} FeedHello */
 /**
- * @typedef {Output | StatusMessage | Gap | End | ErrorMessage | FeedMessage | FeedHello
+ * @typedef {Output | StatusMessage | InputAnswer | ResizeAnswer | Gap | End | ErrorMessage | FeedMessage | FeedHello
  *   | {type: 'ping'}} Message
  */
 

@@ -10,7 +10,7 @@ function button(text, title, onclick) {
 
 /**
  * @param {{time: () => void, follow: () => void, download: () => void, fullScreen: () => void,
- *   jump: () => void}} actions
+ *   jump: () => void, typing: () => void}} actions
  */
 export function makeFrame(actions) {
   const dot = h('span', { className: 'rt-dot', ariaHidden: 'true' });
@@ -19,6 +19,8 @@ export function makeFrame(actions) {
   const count = h('span', {});
   const time = button('Time', 'Show when each line came (t)', actions.time);
   time.classList.add('rt-show-time');
+  const typing = button('Typing', 'Whether what you type goes to the run; Ctrl+Shift+Space leaves the terminal', actions.typing);
+  typing.hidden = true;
   const follow = button('Follow', 'Stay at the end as output comes (f)', actions.follow);
   const download = button('Raw ↓', 'Download the log, byte for byte', actions.download);
   const full = button('Full screen', 'Fill the screen (z)', actions.fullScreen);
@@ -26,7 +28,7 @@ export function makeFrame(actions) {
   full.hidden = !document.fullscreenEnabled;
   const bar = h('div', { className: 'rt-bar' },
     h('span', { className: 'rt-state' }, dot, word), h('span', { className: 'rt-facts' }, size, count),
-    h('span', { className: 'rt-tools', role: 'group', ariaLabel: 'View' }, time, follow, download, full));
+    h('span', { className: 'rt-tools', role: 'group', ariaLabel: 'View' }, typing, time, follow, download, full));
   const notice = h('div', { className: 'rt-notice', role: 'status', hidden: true });
   const earlier = h('div', { className: 'rt-notice rt-earlier', hidden: true });
   const screen = h('div', { className: 'rt-screen' });
@@ -34,7 +36,8 @@ export function makeFrame(actions) {
   const jump = h('button', { type: 'button', className: 'rt-button rt-jump', hidden: true, onclick: actions.jump });
   const view = h('div', { className: 'rt-view', role: 'region', ariaLabel: 'Output of the run' }, screen, empty, jump);
   const hidden = h('span', { className: 'rt-hidden' });
-  const foot = h('div', { className: 'rt-foot' }, hidden,
-    h('span', { className: 'rt-keys', ariaHidden: 'true' }, 'f follow · t time · g G top, end · z full screen'));
-  return { all: [bar, notice, earlier, view, foot], dot, word, size, count, time, follow, download, notice, earlier, view, screen, empty, jump, hidden };
+  const keys = h('span', { className: 'rt-keys', ariaHidden: 'true' });
+  const access = h('span', { className: 'rt-access', role: 'status' });
+  const foot = h('div', { className: 'rt-foot' }, hidden, access, keys);
+  return { all: [bar, notice, earlier, view, foot], dot, word, size, count, typing, time, follow, download, notice, earlier, view, screen, empty, jump, hidden, access, keys };
 }

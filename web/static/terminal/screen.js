@@ -8,17 +8,24 @@ import { Terminal } from '../vendor/xterm.mjs';
 import { openWithoutStyleElements } from './csp-shim.js';
 import { LineTable } from './lines.js';
 import { Mux } from './mux.js';
+import { PtyFilter } from './pty-filter.js';
 import { pageIsDark, themeColours } from './theme.js';
+import { leaves } from './typing.js';
 
 /** More would cost memory (12 bytes a cell) and speed; what is older is in the log. */
 export const SCROLLBACK = 10_000;
 
 const LEAST_COLUMNS = 20;
+const LABEL = 'Output; the arrow keys scroll';
+const TYPING_LABEL = 'Terminal of the run; Control, Shift and Space leave it';
 
 export class Screen {
   #terminal;
   #fit = new FitAddon();
   #mux = new Mux();
+  /** Of a run on a terminal, which has the whole screen. @type {PtyFilter | null} */
+  #pty = null;
+  #typing = false;
   #lines = new LineTable();
   /** The lowest row that was written, wherever it moves. @type {any} */
   #marker = null;
@@ -30,9 +37,10 @@ export class Screen {
 
   /**
    * @param {HTMLElement} parent
-   * @param {{changed: () => void}} listener told when other rows are shown, or the same in other places
+   * @param {{changed: () => void, typed: (text: string) => void}} listener `changed` is told when
+   *   other rows are shown, or the same in other places, `typed` what was typed
    */
-  constructor(parent, { changed }) {
+  constructor(parent, { changed, typed }) {
     this.#terminal = new Terminal({
       allowProposedApi: true, // for the widths of newer Unicode characters
       convertEol: true,
@@ -55,12 +63,13 @@ export class Screen {
       leave: () => { parent.title = ''; },
     }));
     openWithoutStyleElements(this.#terminal, parent);
-    this.#terminal.textarea?.setAttribute('aria-label', 'Output; the arrow keys scroll');
+    this.#terminal.textarea?.setAttribute('aria-label', LABEL);
     // Without input, xterm.js would swallow Tab and every other key (WCAG 2.1.2).
-    this.#terminal.attachCustomKeyEventHandler(() => false);
+    this.#terminal.attachCustomKeyEventHandler((/** @type {KeyboardEvent} */ event) => this.#typing && !leaves(event));
     this.#terminal.onScroll(changed);
     this.#terminal.onRender(changed);
     this.#terminal.onResize(changed);
+    this.#terminal.onData(typed);
   }
 
   dispose() {
@@ -73,6 +82,7 @@ export class Screen {
    * @param {() => void} done
    */
   output(output, done) {
+    if (this.#pty) return this.#terminal.write(this.#pty.data(output.data), done);
     const fresh = this.#mux.lineEmpty;
     const text = this.#mux.data(output.type, output.data);
     this.#write(text, { fresh, kind: output.type, timeMs: output.timeMs }, done);
@@ -80,13 +90,15 @@ export class Screen {
 
   /** Show a remark of our own. @param {string} text @param {number} timeMs */
   remark(text, timeMs) {
+    // There is no line between those of a program that has the whole screen.
+    if (this.#pty) return;
     const fresh = this.#mux.lineEmpty;
     this.#write(this.#mux.remark(text), { fresh, kind: 'remark', timeMs });
   }
 
   /** No more output will come; `done` is called once all is on the screen. @param {() => void} done */
   end(done) {
-    this.#terminal.write(this.#mux.end(), done);
+    this.#terminal.write((this.#pty ?? this.#mux).end(), done);
   }
 
   /** Forget what is shown; line numbers go on. */
@@ -136,7 +148,7 @@ export class Screen {
 
   /** How many escape sequences were dropped. */
   get hidden() {
-    return this.#mux.hidden;
+    return (this.#pty ?? this.#mux).hidden;
   }
 
   /** Whether the oldest lines have made room for newer ones: they do not come back with more rows. */
@@ -160,6 +172,10 @@ export class Screen {
     return this.#terminal.cols;
   }
 
+  get rows() {
+    return this.#terminal.rows;
+  }
+
   /**
    * What is known of each visible row, top to bottom; null for a row below the last line.
    * `first` is false for the rows that a wrapped line goes on in.
@@ -181,19 +197,53 @@ export class Screen {
     return rows;
   }
 
-  /** Take the size of the element. */
-  fit() {
+  /** From now on, what comes is of a run on a terminal of that size. @param {import('../runs.js').TerminalSize} size */
+  becomeTerminal(size) {
+    this.#pty = new PtyFilter();
+    this.#terminal.options.convertEol = false;
+    this.#terminal.options.cursorInactiveStyle = 'outline';
+    this.recolour();
+    this.resize(size);
+  }
+
+  /** Whether it shows a run on a terminal. */
+  get isTerminal() {
+    return this.#pty !== null;
+  }
+
+  /** The run's terminal has another size from here on. @param {import('../runs.js').TerminalSize} size */
+  resize({ columns, rows }) {
+    this.#terminal.write('', () => this.#terminal.resize(columns, rows));
+  }
+
+  /** Whether what is typed goes to the run. @param {boolean} on */
+  set typing(on) {
+    this.#typing = on;
+    this.#terminal.options.disableStdin = !on;
+    this.#terminal.textarea?.setAttribute('aria-label', on ? TYPING_LABEL : LABEL);
+  }
+
+  /** As many characters as the element has room for; null if that is not known. */
+  get room() {
     const size = this.#fit.proposeDimensions();
-    if (!size || Number.isNaN(size.cols) || size.rows < 1) return;
+    if (!size || Number.isNaN(size.cols) || size.rows < 1) return null;
+    return { columns: Math.max(LEAST_COLUMNS, size.cols), rows: size.rows };
+  }
+
+  /** Take the size of the element; a run's terminal keeps its own. */
+  fit() {
+    const size = this.room;
+    if (!size || this.#pty) return;
     const { viewportY, baseY } = this.#terminal.buffer.active;
-    this.#terminal.resize(Math.max(LEAST_COLUMNS, size.cols), size.rows);
+    this.#terminal.resize(size.columns, size.rows);
     // Fewer rows would otherwise show others.
     if (viewportY === 0 && baseY > 0) this.toTop();
   }
 
   /** The colours of the page's theme. */
   recolour() {
-    this.#terminal.options.theme = themeColours(pageIsDark());
+    const colours = themeColours(pageIsDark());
+    this.#terminal.options.theme = this.#pty ? { ...colours, cursor: colours.foreground } : colours;
   }
 
   focus() {

@@ -1,6 +1,7 @@
 // @ts-check
 // Where a terminal's output comes from: the run, then its stream, from a place that suits its size.
 
+import { Keys } from '../client/keys.js';
 import { latest } from '../latest.js';
 import { ApiError } from '../runs.js';
 
@@ -24,6 +25,7 @@ const SILENT = new Set(['submitted', 'dispatched']);
  * @property {(output: import('../client/wire.js').Output) => void} output
  * @property {(text: string, timeMs: number) => void} remark
  * @property {(status: import('../client/wire.js').StatusMessage) => void} status
+ * @property {(answer: import('../client/wire.js').InputAnswer) => void} refused what was typed is not taken
  * @property {(run: Run) => void} end
  * @property {(state: StreamState) => void} state
  */
@@ -35,6 +37,7 @@ export class Source {
   #opening;
   /** @type {import('../client/stream.js').RunStream | null} */
   #stream = null;
+  #keys;
   #abort = new AbortController();
   /** @type {any} */
   #timer = null;
@@ -54,6 +57,7 @@ export class Source {
     this.#id = id;
     this.#opening = opening;
     this.#listener = listener;
+    this.#keys = new Keys((text) => this.#stream?.type(text) ?? false, (answer) => listener.refused(answer));
   }
 
   /** Find out what there is to show, and begin to. */
@@ -90,7 +94,11 @@ export class Source {
         this.#know(end.run);
         this.#listener.end(end.run);
       },
-      state: (state) => this.#listener.state(state),
+      input: (answer) => this.#keys.answered(answer),
+      state: (state) => {
+        if (state.name !== 'live') this.#keys.forget();
+        this.#listener.state(state);
+      },
     }, { from: tail ? -TAIL_BYTES : oldest, window: parts ? PART_WINDOW : undefined });
   }
 
@@ -146,6 +154,16 @@ export class Source {
   /** @param {number} offset */
   ack(offset) {
     this.#stream?.ack(offset);
+  }
+
+  /** @param {string} text */
+  type(text) {
+    this.#keys.type(text);
+  }
+
+  /** @param {import('../runs.js').TerminalSize} size */
+  resize(size) {
+    this.#stream?.resize(size);
   }
 
   /** @param {string | null} token */

@@ -13,6 +13,7 @@ import { Source } from './source.js';
 import { loadStyles } from './styles.js';
 import { watchTheme } from './theme.js';
 import { scrollByTouch } from './touch.js';
+import { Typing } from './typing.js';
 
 /** @typedef {import('../runs.js').Run} Run */
 /** @typedef {import('./source.js').Opening} Opening */
@@ -44,6 +45,8 @@ export class TerminalView {
   #room;
   /** What came and did not fit into it. @type {Output | null} */
   #rest = null;
+  /** @type {Typing | null} */
+  #typing = null;
   /** @type {(() => void)[]} */
   #undo = [];
 
@@ -66,12 +69,14 @@ export class TerminalView {
       download: () => void this.#download(),
       fullScreen: () => this.#fullScreen(),
       jump: () => this.#jump(),
+      typing: () => this.#typing?.toggle(),
     });
     this.#source = new Source(runs, id, opening, {
       run: (run) => this.#knowRun(run),
       output: (output) => this.#output(output),
       remark: (text, timeMs) => this.#screen?.remark(text, timeMs),
-      status: (status) => this.#tell('status', status),
+      status: (status) => this.#status(status),
+      refused: (answer) => this.#typing?.refused(answer.message ?? ''),
       end: (run) => this.#end(run),
       // Not complete before all of it is on the screen.
       state: (state) => { if (state.name !== 'ended') this.#enter(state); },
@@ -85,11 +90,16 @@ export class TerminalView {
   async #start() {
     await loadStyles();
     if (!this.#frame.screen.isConnected) return;
-    const screen = new Screen(this.#frame.screen, { changed: () => this.#moved() });
+    const screen = new Screen(this.#frame.screen, { changed: () => this.#moved(), typed: (text) => this.#typing?.typed(text) });
     this.#screen = screen;
+    const typing = new Typing(this.#runs, this.#source, this.#frame, screen);
+    this.#typing = typing;
     this.#gutter = new Gutter(screen);
     this.#frame.screen.before(this.#gutter.element);
-    const resized = new ResizeObserver(() => screen.fit());
+    const resized = new ResizeObserver(() => {
+      screen.fit();
+      typing.fit();
+    });
     resized.observe(this.#frame.screen);
     screen.fit();
     scrollByTouch(this.#frame.screen, screen);
@@ -104,6 +114,7 @@ export class TerminalView {
       () => document.removeEventListener('visibilitychange', hurry),
       () => window.removeEventListener('online', hurry),
       () => clearInterval(clock),
+      () => typing.close(),
       watchTheme(() => screen.recolour()),
       () => screen.dispose(),
     );
@@ -118,6 +129,7 @@ export class TerminalView {
   /** @param {string | null} token */
   renew(token) {
     if (this.#screen) this.#source.renew(token);
+    this.#typing?.update(this.#state.name === 'live');
   }
 
   get text() {
@@ -136,9 +148,11 @@ export class TerminalView {
 
   /** @param {Run} run */
   #knowRun(run) {
+    if (run.terminal && this.#screen && !this.#screen.isTerminal) this.#showTerminal(run);
     if (this.#state.name === 'connecting') this.#past = run.ended_at !== null;
     if (this.#gutter) this.#gutter.numbers = this.#source.from === 0;
     this.#showEmpty();
+    this.#typing?.update(this.#state.name === 'live');
     this.#tell('run', run);
   }
 
@@ -199,6 +213,7 @@ export class TerminalView {
     this.#showJump();
     this.#showEarlier();
     this.#showEmpty();
+    this.#typing?.update(this.#state.name === 'live');
     this.#tell('connection', state);
     if (state.name === 'token') this.#tell('auth-required', state);
   }
@@ -213,7 +228,7 @@ export class TerminalView {
     const lines = screen.lineCount;
     if (screen.atEnd) this.#seen = lines;
     setText(size, formatBytes(this.#received));
-    setText(count, plural(lines, 'line'));
+    setText(count, screen.isTerminal ? `${screen.columns} × ${screen.rows}` : plural(lines, 'line'));
     this.#showJump();
     setText(hidden, screen.hidden > 0 ? `${plural(screen.hidden, 'control sequence')} hidden; the raw log has them` : '');
     this.#showEarlier();
@@ -290,6 +305,25 @@ export class TerminalView {
     setText(empty, text);
   }
 
+  // --- a run on a terminal ------------------------------------------------------------------------
+
+  /** @param {Run} run */
+  #showTerminal(run) {
+    const screen = /** @type {Screen} */ (this.#screen);
+    // What comes first is of the size that it began with.
+    screen.becomeTerminal(run.spec.terminal ?? { columns: screen.columns, rows: screen.rows });
+    this.#gutter?.element.remove();
+    this.#gutter = null;
+    this.#frame.time.hidden = true;
+    this.#host.dataset.terminal = 'on';
+  }
+
+  /** @param {import('../client/wire.js').StatusMessage} status */
+  #status(status) {
+    if (status.terminal && this.#screen?.isTerminal) this.#screen.resize(status.terminal);
+    this.#tell('status', status);
+  }
+
   // --- what can be done -------------------------------------------------------------------------
 
   #toggleTime() {
@@ -336,6 +370,7 @@ export class TerminalView {
   /** @param {KeyboardEvent} event */
   #key(event) {
     const screen = this.#screen;
+    if (this.#typing?.takes(event)) return;
     if (!screen || event.ctrlKey || event.metaKey || event.altKey) return;
     /** @type {Record<string, () => void>} */
     const actions = {
