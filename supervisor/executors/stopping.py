@@ -40,7 +40,8 @@ class Stopping:
             return  # It ended first, and so it stays what it was.
         self.cause = request.cause
         gone = False if request.force else await self._ask_to_end(request.policy)
-        if not gone and self._child.anyone_left():
+        # The program itself counts wherever it is, even if somebody took its control group away.
+        if not gone and (not self._child.exited or self._child.anyone_left()):
             await self._kill()
         self.done.set()
 
