@@ -231,13 +231,14 @@ class LogReader:
     def last_bytes(self, stream: Stream, offset: int, count: int) -> bytes:
         """The last `count` bytes that `stream` wrote before `offset`; fewer if there are fewer.
 
+        Not beyond what was not kept: what follows a gap has nothing to do with what was before it.
         Looks back over a bounded number of chunks of other streams. Raises as `read`.
         """
         self._checked_size(offset)
         oldest = self.oldest
         found = b""
         for span in self._index.spans_back(offset):
-            if span.end <= oldest or len(found) >= count:
+            if span.end <= oldest or len(found) >= count or span.stream == logindex.NOT_KEPT:
                 break
             if span.stream == stream:
                 start = max(span.start, oldest, span.end - count + len(found))

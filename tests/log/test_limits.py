@@ -77,6 +77,8 @@ def test_what_comes_when_it_is_full_is_counted_and_not_kept(
     assert gaps(pieces) == [Gap(10, 17, GapReason.NOT_KEPT)]
     assert gaps(read(tmp_path, 12)) == [Gap(12, 17, GapReason.NOT_KEPT)]
     with LogReader.open(tmp_path, "r") as reader:
+        assert reader.last_bytes(ERR, 10, 2) == b"89"
+        assert reader.last_bytes(ERR, 12, 2) == b""
         assert reader.read_stream(ERR, 0, 100).pieces == (
             Chunk(7, b"789", ERR, pieces[1].time_us if isinstance(pieces[1], Chunk) else 0),
             Gap(10, 17, GapReason.NOT_KEPT),

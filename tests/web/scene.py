@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from supervisor.live import LiveRun
 from supervisor.log.logwriter import LogWriter
 from supervisor.logview import LogView
 from supervisor.model import SYSTEM, Dispatched, Entry, Event, Exited, Started, Stream, Succeeded
+from supervisor.spec import LogLimit
 from supervisor.testing import a_run, program
 from supervisor.wire import EventView, LogInfo, RunView, show_run
 from web.streams.forms import BinaryForm, JsonForm
@@ -34,14 +35,23 @@ TIME_US = 1_700_000_000_000_000
 class Scene:
     """One live run, whose output and events the test decides."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, limit: LogLimit | None = None) -> None:
         self.directory = directory
+        self.limit = limit
         self.run = a_run(program("exit 0"))
-        self.live = LiveRun(self.run, [])
-        self.log = LogWriter.create(directory, self.run.id)
+        self.time_us = TIME_US
+        self._take_up([])
+
+    def _take_up(self, events: Sequence[EventView]) -> None:
+        self.live = LiveRun(self.run, events)
+        self.log = LogWriter.create(self.directory, self.run.id, self.limit)
         self.log.grew = self.live.changed
         self.live.log = self.log
-        self.time_us = TIME_US
+
+    def restart(self) -> None:
+        """Another server goes on with the run. Views of the old one are to be closed before."""
+        self.log.close()
+        self._take_up(self.live.events)
 
     def write(self, stream: Stream, data: bytes, *, later_us: int = 1000) -> None:
         """Output that comes `later_us` after the last."""
