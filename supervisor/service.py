@@ -48,6 +48,7 @@ from supervisor.model import (
 )
 from supervisor.queue import Limits
 from supervisor.signals import parse_signal
+from supervisor.silence import silence_of
 from supervisor.spec import Job, LogLimit, TerminalSize
 from supervisor.statedir import StateDir
 from supervisor.wire import (
@@ -56,6 +57,7 @@ from supervisor.wire import (
     InputTaken,
     LogInfo,
     SignalRequest,
+    Silence,
     SubmitRequest,
 )
 
@@ -276,6 +278,10 @@ class Supervisor:
         with self.open_log(run) as view:
             size = view.reader.size if run.log_size is None else run.log_size
             return LogInfo(size=size, oldest=view.reader.oldest)
+
+    async def silence(self, run: Run) -> Silence | None:
+        """For how long the run has written nothing, and why that may be; None if it has not."""
+        return await silence_of(run, self.logs)
 
     async def oldest_ended(self, limit: int) -> Sequence[tuple[str, datetime]]:
         """The ids and ends of the first `limit` runs that have ended, oldest first."""

@@ -112,6 +112,16 @@ class SignalRequest(Struct, frozen=True, forbid_unknown_fields=True):
     scope: StopScope = StopScope.TREE
 
 
+class Silence(Struct, frozen=True):
+    """A run has written nothing for `for_s` seconds.
+
+    `hint` says which of its processes may be keeping what it wrote, if one is likely to.
+    """
+
+    for_s: float
+    hint: str | None
+
+
 class InputTaken(Struct, frozen=True):
     """The answer to `POST /runs/{id}/input`: how many bytes were `taken`, from the first on.
 
@@ -186,9 +196,10 @@ class RunView(Struct, frozen=True, kw_only=True):
     unattributed: tuple[NamedProcess, ...]
     usage: Usage | None
     log: LogInfo
+    silent: Silence | None = None
 
 
-def show_run(run: Run, log: LogInfo) -> RunView:
+def show_run(run: Run, log: LogInfo, silent: Silence | None = None) -> RunView:
     """The run as the API shows it."""
     spec = run.spec
     return RunView(
@@ -226,6 +237,7 @@ def show_run(run: Run, log: LogInfo) -> RunView:
         unattributed=run.unattributed,
         usage=run.usage,
         log=log,
+        silent=silent,
     )
 
 

@@ -23,7 +23,7 @@ from supervisor.spec import (
     TerminalSize,
 )
 from supervisor.units import MIB, show_duration
-from supervisor.wire import EventView, JobView, RunView
+from supervisor.wire import EventView, JobView, RunView, Silence
 
 Row = Sequence[str]
 
@@ -101,6 +101,7 @@ def run_facts(run: RunView) -> list[tuple[str, str]]:
         ("memory", _memory(run)),
         ("processes", _processes(run)),
         ("log", _log(run)),
+        ("silent", "" if run.silent is None else _silence(run.silent)),
         ("output", "" if run.output_complete is not False else "cut: a descendant still held it"),
         ("output held by", _named(run.holders)),
         ("left over", _pids(run.killed, "killed: pids ")),
@@ -177,6 +178,11 @@ def _log(run: RunView) -> str:
 
 
 _WHOSE = MappingProxyType({Meter.CGROUP: "all its processes", Meter.RUSAGE: "those it waited for"})
+
+
+def _silence(silent: Silence) -> str:
+    hint = "" if silent.hint is None else f": {silent.hint}"
+    return f"for {brief_duration(silent.for_s)}{hint}"
 
 
 def _cpu(run: RunView) -> str:

@@ -212,3 +212,19 @@ def test_it_is_accessible(browser: Browser, server: Server, theme: str) -> None:
         expect(typing_button(page)).to_be_visible()
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
+
+
+def test_why_nothing_comes_is_told_where_one_looks(tab: Tab, server: Server) -> None:
+    """By the run's page, without a reload: it asks when nothing has come for a while."""
+    run_id = server.start(shell="grep --help >&2; exec grep x", stdin="open")
+    tab.page.clock.install()
+    page = tab.open_run(run_id)
+    tab.expect_text("Usage")
+    page.clock.run_for(20_000)
+    deadline = time.monotonic() + PATIENCE_S
+    while server.run(run_id)["silent"] is None:
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(200)
+    page.clock.run_for(20_000)
+    expect(page.locator(".rt-access")).to_contain_text("grep")
+    expect(page.locator(".rt-access")).to_contain_text("may be keeping what it wrote")

@@ -21,6 +21,7 @@ from supervisor.wire import (
     RunList,
     SignalRequest,
     SubmitRequest,
+    show_run,
 )
 from web.api.call import Call, answer, no_body
 from web.problems import problem_of, problem_response
@@ -76,7 +77,9 @@ async def list_runs(call: Call) -> Response:
 
 async def show(call: Call, run_id: str) -> Response:
     """One run."""
-    return answer(call.view(await call.run(run_id)))
+    run = await call.run(run_id)
+    silent = await call.supervisor.silence(run)
+    return answer(show_run(run, call.supervisor.log_info(run), silent))
 
 
 async def cancel(call: Call, run_id: str) -> Response:

@@ -64,6 +64,7 @@ const HOME = new URL('../../../', import.meta.url);
  *   memory_by: Meter | null, peak_processes: number | null} | null} usage what it used
  * @property {{pid: number, command: string}[]} holders
  * @property {{size: number, oldest: number}} log
+ * @property {{for_s: number, hint: string | null} | null} silent only where one run is asked for
  */
 
 /**

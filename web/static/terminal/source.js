@@ -108,7 +108,7 @@ export class Source {
       this.#listener.remark(status.text, Date.parse(status.time));
     }
     this.#listener.status(status);
-    void this.#refresh();
+    void this.refresh();
   }
 
   /** @param {unknown} error */
@@ -124,7 +124,7 @@ export class Source {
   }
 
   /** Ask for the run, once more if something happened meanwhile. */
-  async #refresh() {
+  async refresh() {
     this.#stale = true;
     if (this.#refreshing) return;
     this.#refreshing = true;

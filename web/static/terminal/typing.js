@@ -111,7 +111,7 @@ export class Typing {
     typing.ariaPressed = String(this.#wanted);
     setText(keys, this.on ? TYPING_KEYS : KEYS);
     const readOnly = run?.terminal && run.status === 'running' && !this.#possible;
-    setText(access, this.#refusal || (readOnly ? 'read-only' : ''));
+    setText(access, this.#refusal || (readOnly ? 'read-only' : run?.status === 'running' && run.silent?.hint || ''));
   }
 
   /** Have the run's terminal be as large as this one. */

@@ -21,6 +21,8 @@ import { Typing } from './typing.js';
 /** @typedef {import('../client/stream.js').StreamState} StreamState */
 
 const SECOND_MS = 1000;
+/** A run that has been silent for so long is asked about, and again after as long. */
+const SILENT_MS = 15_000;
 
 export class TerminalView {
   #host;
@@ -39,6 +41,8 @@ export class TerminalView {
   /** The run had ended when it was opened. */
   #past = false;
   #received = 0;
+  /** When something came, or it was asked why nothing does. */
+  #stirred = Date.now();
   /** Lines there were when the end was last in view. */
   #seen = 0;
   /** Rows for which the part of a large log that is shown has room; a small log is no part. */
@@ -108,7 +112,7 @@ export class TerminalView {
     this.#frame.view.addEventListener('keydown', keys);
     document.addEventListener('visibilitychange', hurry);
     window.addEventListener('online', hurry);
-    const clock = setInterval(() => this.#showEmpty(), SECOND_MS);
+    const clock = setInterval(() => this.#second(), SECOND_MS);
     this.#undo.push(
       () => resized.disconnect(),
       () => document.removeEventListener('visibilitychange', hurry),
@@ -180,6 +184,7 @@ export class TerminalView {
   #show(output) {
     const screen = /** @type {Screen} */ (this.#screen);
     this.#received += output.next - output.offset;
+    this.#stirred = Date.now();
     screen.output(output, () => {
       this.#source.ack(output.next);
       if (this.#paused) screen.toTop();
@@ -289,6 +294,13 @@ export class TerminalView {
     if (rest !== null) this.#output(rest);
     if (!this.#paused) void this.#source.open();
     this.focus();
+  }
+
+  #second() {
+    this.#showEmpty();
+    if (this.#state.name !== 'live' || Date.now() - this.#stirred < SILENT_MS) return;
+    this.#stirred = Date.now();
+    if (this.#source.run?.status === 'running' && !document.hidden) void this.#source.refresh();
   }
 
   /** Why there is nothing to see yet. */
