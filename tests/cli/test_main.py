@@ -68,7 +68,7 @@ def test_a_section_tells_every_option_and_no_other(name: str) -> None:
 
 
 def test_the_options_that_find_the_server_are_those_of_every_command_that_asks_it() -> None:
-    for name in set(NAMES) - {"serve", "check", "completion"}:
+    for name in set(NAMES) - {"serve", "check", "completion", "doctor"}:
         for each in with_subcommands(command(name)):
             spellings = {spelling for parameter in each.params for spelling in parameter.opts}
             assert spellings >= SERVER_OPTIONS or each.name == "inspect"
