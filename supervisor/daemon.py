@@ -15,33 +15,37 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import trio
+from msgspec import Struct
 
 from supervisor.access.tokenkey import open_token_key
 from supervisor.access.tokens import Tokens, open_tokens
+from supervisor.attendance import keep_told, keep_watched, stopping
 from supervisor.config.settings import Settings, load, override
-from supervisor.errors import BadValue
+from supervisor.errors import BadValue, ConfigError
 from supervisor.executors.local import LocalExecutor
 from supervisor.journal import open_journal
 from supervisor.processes.launcher import Launcher
 from supervisor.processes.tracking import open_tracker
 from supervisor.queue import Limits
+from supervisor.reloading import describe
 from supervisor.retention import keep_tidy
 from supervisor.service import Jobs, Supervisor, open_supervisor
+from supervisor.servicemanager import ServiceManager, take_service_manager
 from supervisor.statedir import StateDir, open_state_dir
 from web.app import open_app
 from web.auth.auth import DEV_TOKEN, Auth, make_auth
 from web.auth.bearer import open_bearer
 from web.auth.keys import Key, read_configured
 from web.fence.fence import serve_web
-from web.fence.listen import address_of, close_all, open_tcp, open_unix
+from web.fence.listen import address_of, close_all, open_missing, remove_files
 
 _log = logging.getLogger("runwire")
-_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def serve(
@@ -49,9 +53,16 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT, which stop every run first; a second one kills them.
 
+    SIGHUP has jobs.toml read again.
+
     Raises ConfigError, BadValue, StateDirError and ListenError, each before anything was started.
     """
-    settings = override(load(config), bind=bind, state_dir=state_dir)
+    manager = take_service_manager()
+
+    def read() -> Settings:
+        return override(load(config), bind=bind, state_dir=state_dir)
+
+    settings = read()
     if dev and not settings.web.bind.loopback:
         raise BadValue(
             "--dev accepts a well-known token, so it listens on this machine only, "
@@ -62,38 +73,65 @@ def serve(
     for warning in settings.warnings:
         _log.warning("%s", warning)
     keys = read_configured(settings.auth)
-    trio.run(_serve, settings, make_auth(os.environ, dev=dev), keys, dev)
+    given = Given(settings, read, make_auth(os.environ, dev=dev), keys, dev)
+    trio.run(_serve, given, manager)
 
 
-async def _serve(
-    settings: Settings,
-    auth: Auth,
-    keys: Sequence[Key],
-    dev: bool,  # noqa: FBT001 - trio.run
-) -> None:
+class Given(Struct, frozen=True):
+    """What a server is started with: `settings`, and how to `read` them again."""
+
+    settings: Settings
+    read: Callable[[], Settings]
+    auth: Auth
+    keys: Sequence[Key]
+    dev: bool
+
+
+async def _serve(given: Given, manager: ServiceManager) -> None:
+    settings, auth = given.settings, given.auth
     with ExitStack() as stack:
         state = stack.enter_context(open_state_dir(settings.supervisor.state_dir))
-        sockets = open_tcp(settings.web.bind)
+        sockets = list(manager.sockets)
         stack.callback(close_all, sockets)
-        sockets.append(open_unix(settings.web.socket))
+        stack.callback(remove_files, open_missing(sockets, settings.web))
         signals = stack.enter_context(trio.open_signal_receiver(*_SIGNALS))
         shutdown = trio.Event()
         async with (
             _open_engine(settings, state) as (supervisor, tokens),
-            open_bearer(settings.auth, keys, tokens) as bearer,
+            open_bearer(settings.auth, given.keys, tokens) as bearer,
             open_app(supervisor, settings.web, auth.with_bearer(bearer), shutdown) as app,
             trio.open_nursery() as nursery,
+            trio.open_nursery() as attending,
         ):
+            supervisor.follow_settings(settings, given.read, manager)
             await nursery.start(serve_web, app, sockets, settings.web.limits, shutdown)
             for trouble in await supervisor.refused():
                 _log.warning("%s", trouble)
             for trouble in await supervisor.autostart():
                 _log.error("%s", trouble)
-            _announce(settings, sockets, dev=dev)
-            await _next_signal(signals)
-            await _stop_runs(supervisor, signals)
+            _announce(settings, sockets, dev=given.dev)
+            manager.ready(supervisor.summary())
+            attending.start_soon(keep_told, manager, supervisor)
+            attending.start_soon(keep_watched, manager, supervisor)
+            await _until_told_to_stop(signals, supervisor)
+            async with stopping(manager, "stopping all runs"):
+                await _stop_runs(supervisor, signals)
             shutdown.set()
+            attending.cancel_scope.cancel()
     _log.info("stopped")
+
+
+async def _until_told_to_stop(signals: AsyncIterator[int], supervisor: Supervisor) -> None:
+    async for signum in signals:
+        if signum != signal.SIGHUP:
+            return
+        try:
+            report = await supervisor.reload()
+        except ConfigError as exc:
+            for mistake in exc.mistakes:
+                _log.error("not reloaded: %s", mistake)
+        else:
+            _log.info("reloaded: %s", describe(report))
 
 
 async def _stop_runs(supervisor: Supervisor, signals: AsyncIterator[int]) -> None:
@@ -101,7 +139,7 @@ async def _stop_runs(supervisor: Supervisor, signals: AsyncIterator[int]) -> Non
     _log.info("stopping: no new runs; %d running are being stopped", supervisor.counts()[1])
 
     async def hurry() -> None:
-        await _next_signal(signals)
+        await _next_stop(signals)
         _log.warning("told to stop again: killing what still runs")
         await supervisor.stop_all(force=True)
 
@@ -111,8 +149,10 @@ async def _stop_runs(supervisor: Supervisor, signals: AsyncIterator[int]) -> Non
         nursery.cancel_scope.cancel()
 
 
-async def _next_signal(signals: AsyncIterator[int]) -> int:
-    return await anext(signals)
+async def _next_stop(signals: AsyncIterator[int]) -> None:
+    async for signum in signals:
+        if signum != signal.SIGHUP:
+            return
 
 
 @asynccontextmanager
@@ -148,7 +188,7 @@ async def _open_engine(
                     log_sync_s=settings.supervisor.log_sync_s,
                 ) as supervisor,
             ):
-                nursery.start_soon(keep_tidy, supervisor, settings.supervisor.retention)
+                nursery.start_soon(keep_tidy, supervisor)
                 yield supervisor, tokens
             nursery.cancel_scope.cancel()
     finally:

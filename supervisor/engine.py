@@ -93,6 +93,11 @@ class Engine:
         self._closing = False
         self._trouble: str | None = None
 
+    def limit(self, limits: Limits) -> None:
+        """Admit runs by `limits` from now on. Those that run are left alone."""
+        self._limits = limits
+        self._admit()
+
     # --- what others ask of it ------------------------------------------------------------------
 
     async def create(

@@ -39,11 +39,11 @@ class StoredLog(Struct, frozen=True):
     disk_bytes: int
 
 
-async def keep_tidy(supervisor: Supervisor, retention: Retention) -> None:
-    """Keep to `retention`, now and once a minute. Never returns, unless there is nothing to do."""
-    while retention != Retention():
+async def keep_tidy(supervisor: Supervisor) -> None:
+    """Keep to the supervisor's `retention`, now and once a minute. Never returns."""
+    while True:
         try:
-            await tidy(supervisor, retention)
+            await tidy(supervisor, supervisor.retention)
         except StorageUnavailable as exc:
             _log.warning("old runs cannot be tidied up now: %s", exc.message)
         await trio.sleep(_EVERY_S)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
 import msgspec
 import trio
 
+from supervisor.config.settings import Settings
 from supervisor.engine import Engine
 from supervisor.errors import (
     BadValue,
@@ -47,15 +48,18 @@ from supervisor.model import (
     StopRequest,
 )
 from supervisor.queue import Limits
+from supervisor.reloading import compare, take_effect
+from supervisor.servicemanager import ServiceManager
 from supervisor.signals import parse_signal
 from supervisor.silence import silence_of
-from supervisor.spec import Job, LogLimit, TerminalSize
+from supervisor.spec import Job, LogLimit, Retention, TerminalSize
 from supervisor.statedir import StateDir
 from supervisor.wire import (
     CancelRequest,
     EventView,
     InputTaken,
     LogInfo,
+    ReloadReport,
     SignalRequest,
     Silence,
     SubmitRequest,
@@ -84,6 +88,45 @@ class Supervisor:
         self.logs = logs
         """The directory of the runs' logs."""
         self._jobs = jobs
+        self.retention = Retention()
+        """What is kept of runs that have ended."""
+        self._settings: Settings | None = None
+        self._read: Callable[[], Settings]
+        self._manager = ServiceManager()
+        self._reloading = trio.Lock()
+
+    def follow_settings(
+        self, settings: Settings, read: Callable[[], Settings], manager: ServiceManager
+    ) -> None:
+        """Have `reload` go on from `settings`, by those that `read` gives then; it may block.
+
+        `manager` is told when that happens.
+        """
+        self._settings, self._read, self._manager = settings, read, manager
+        self.retention = settings.supervisor.retention
+
+    async def reload(self) -> ReloadReport:
+        """Read jobs.toml again, and do from now on what it says; all of it, or nothing.
+
+        Raises ConfigError with every mistake in it.
+        """
+        async with self._reloading:
+            self._manager.reloading()
+            try:
+                return await self._reload()
+            finally:
+                self._manager.ready(self.summary())
+
+    async def _reload(self) -> ReloadReport:
+        assert self._settings is not None  # noqa: S101 - the daemon has called `follow_settings`
+        old, new = self._settings, await trio.to_thread.run_sync(self._read)
+        report = compare(old, new)
+        self._settings = take_effect(old, new)
+        supervisor = self._settings.supervisor
+        self.retention = supervisor.retention
+        self._jobs = Jobs(new.jobs, self._jobs.cwd, supervisor.log_limit)
+        self._engine.limit(Limits(supervisor.max_running))
+        return report
 
     async def submit(self, request: SubmitRequest, by: Actor) -> tuple[Run, bool]:
         """Take a run in; it is on disk when this returns. The flag is False if it already was.
@@ -319,6 +362,11 @@ class Supervisor:
         """How many runs wait, and how many hold a slot."""
         return self._engine.counts()
 
+    def summary(self) -> str:
+        """How things are, in a few words for people."""
+        waiting, running = self.counts()
+        return f"{running} running, {waiting} queued"
+
     async def check_ready(self) -> Sequence[str]:
         """What keeps the server from doing its work, in words; empty when nothing does."""
         found = self._engine.troubles()
@@ -332,6 +380,11 @@ class Supervisor:
         if patience.cancelled_caught:
             found.append(f"the journal did not answer within {_CHECK_S:g} s")
         return found
+
+    async def check_answers(self) -> None:
+        """Return when the journal has answered, whatever it said."""
+        with suppress(StorageUnavailable):
+            await self._journal.check()
 
     async def refused(self) -> Sequence[str]:
         """The jobs of which no run can be had here, each with the reason in words."""

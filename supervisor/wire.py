@@ -382,6 +382,21 @@ class NewTicket(Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
+class ReloadReport(Struct, frozen=True, kw_only=True):
+    """`POST /reload`: what reading jobs.toml again has changed.
+
+    `added`, `removed` and `changed` are names of jobs, `settings` keys that take effect now, and
+    `needs_restart` keys that differ and take effect with the next start.
+    """
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    needs_restart: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 class Readiness(Struct, frozen=True):
     """`GET /readyz`: whether runs can be taken in and carried out, and if not, what is in the way.
 

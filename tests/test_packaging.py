@@ -60,7 +60,12 @@ def test_wheel_contains_the_two_packages_whole_and_nothing_else(wheel: zipfile.P
         for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    assert contained == sources
+    units = {
+        f"supervisor/{path.relative_to(ROOT)}"
+        for path in (ROOT / "systemd").rglob("*")
+        if path.is_file()
+    }
+    assert contained == sources | units
 
 
 def test_wheel_says_what_it_needs_and_installs_the_command(wheel: zipfile.Path) -> None:

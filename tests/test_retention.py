@@ -96,7 +96,8 @@ async def test_it_goes_on_by_itself(
 ) -> None:
     monkeypatch.setattr(retention, "_EVERY_S", 0.005)
     async with open_rig(tmp_path, executor) as rig, trio.open_nursery() as nursery:
-        nursery.start_soon(keep_tidy, rig.supervisor, Retention(runs=1))
+        rig.supervisor.retention = Retention(runs=1)
+        nursery.start_soon(keep_tidy, rig.supervisor)
         ids: list[str] = []
         with trio.fail_after(20):
             for _ in range(2):
@@ -105,13 +106,6 @@ async def test_it_goes_on_by_itself(
                     await trio.sleep(0.005)
         assert await known(rig, ids) == ids[-1:]
         nursery.cancel_scope.cancel()
-
-
-async def test_without_limits_nothing_is_looked_at(
-    tmp_path: Path, executor: FakeExecutor, autojump_clock: MockClock
-) -> None:
-    async with open_rig(tmp_path, executor, inline=True) as rig:
-        await keep_tidy(rig.supervisor, Retention())
 
 
 @given(

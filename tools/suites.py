@@ -7,9 +7,13 @@ how to add one.
 
 from collections.abc import Callable
 
+from tools.debian import need
 from tools.npm import need_programs
 
-SUITES: dict[str, Callable[[], None]] = {"npm": need_programs}
+SUITES: dict[str, Callable[[], None]] = {
+    "npm": need_programs,
+    "systemd": lambda: need("systemd", "systemd-container", "dbus", "curl"),
+}
 
 
 def prepare_all() -> None:

@@ -19,6 +19,7 @@ STATUS: Mapping[type[errors.RunwireError], HTTPStatus] = MappingProxyType(
     {
         errors.BadRequest: HTTPStatus.BAD_REQUEST,
         errors.BadValue: HTTPStatus.UNPROCESSABLE_ENTITY,
+        errors.ConfigError: HTTPStatus.UNPROCESSABLE_ENTITY,
         errors.RangeNotSatisfiable: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
         errors.NotFound: HTTPStatus.NOT_FOUND,
         errors.Conflict: HTTPStatus.CONFLICT,

@@ -36,6 +36,9 @@ _MODULES = MappingProxyType(
         "jobs": "supervisor.cli.runs",
         "token": "supervisor.cli.token",
         "check": "supervisor.cli.server",
+        "reload": "supervisor.cli.service",
+        "install-service": "supervisor.cli.service",
+        "uninstall-service": "supervisor.cli.service",
         "doctor": "supervisor.cli.doctor",
         "completion": "supervisor.cli.server",
     }
@@ -60,7 +63,8 @@ class Commands(click.Group):
             return None
         module = import_module(_MODULES[cmd_name])
         # Python has functions of these names.
-        command = getattr(module, f"{cmd_name}_" if cmd_name in _BUILTIN else cmd_name)
+        name = f"{cmd_name}_" if cmd_name in _BUILTIN else cmd_name.replace("-", "_")
+        command = getattr(module, name)
         assert isinstance(command, click.Command)  # noqa: S101 - a mistake in the table above
         return command
 

@@ -77,8 +77,15 @@ def _find_address(url: str | None, socket: str | None, token: str | None) -> Add
     return socket_address(socket or default_socket(), token=token)
 
 
+SERVICE_SOCKET = Path("/run/runwire/runwire.sock")
+"""What systemd/runwire.socket listens on."""
+
+
 def default_socket() -> str:
-    """Where `runwire serve`, started in this directory, would make its socket."""
+    """Where `runwire serve`, started in this directory, would make its socket.
+
+    Where there is none, that of the machine's service, if it has one.
+    """
     from supervisor.config.settings import SOCKET_NAME, default_state_dir, load  # noqa: PLC0415 - seldom
 
     here = Path("jobs.toml")
@@ -87,7 +94,10 @@ def default_socket() -> str:
             return str(load(here).web.socket)
         except ConfigError:
             pass  # a mistake in the file is for `check` and `serve` to tell
-    return str(default_state_dir() / SOCKET_NAME)
+    own = default_state_dir() / SOCKET_NAME
+    if not own.exists() and SERVICE_SOCKET.exists():
+        return str(SERVICE_SOCKET)
+    return str(own)
 
 
 class CommandAfterDashes(click.Command):

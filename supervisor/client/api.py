@@ -42,6 +42,7 @@ from supervisor.wire import (
     JobView,
     NewToken,
     Readiness,
+    ReloadReport,
     RunList,
     RunView,
     SignalRequest,
@@ -169,6 +170,10 @@ class Client:
         path = target(self.address, "/readyz")
         with self._exchange("GET", path, None, allowed=HTTPStatus.SERVICE_UNAVAILABLE) as response:
             return Reply(response.read(), Readiness)
+
+    def reload(self) -> Reply[ReloadReport]:
+        """Has the server read jobs.toml again. Raises ConfigError with every mistake in it."""
+        return self._post("/reload", None, ReloadReport)
 
     def jobs(self) -> Reply[JobList]:
         """All jobs, in the order of jobs.toml."""

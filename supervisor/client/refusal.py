@@ -9,6 +9,7 @@ import msgspec
 from supervisor.errors import (
     BadRequest,
     BadValue,
+    ConfigError,
     Conflict,
     Forbidden,
     NoSuchJob,
@@ -28,7 +29,7 @@ from supervisor.errors import (
 )
 from supervisor.wire import Problem
 
-# RangeNotSatisfiable and ConfigError carry more than a problem says; their status tells enough.
+# RangeNotSatisfiable carries more than a problem says; its status tells enough.
 _BY_CODE = {
     error.code: error
     for error in (
@@ -73,6 +74,8 @@ def refusal(status: int, body: bytes) -> RunwireError:
     message = problem.detail or problem.title
     if status == HTTPStatus.FORBIDDEN:
         return Forbidden(message, scope=problem.scope or None)
+    if problem.code == ConfigError.code:
+        return ConfigError(tuple(message.splitlines()))
     known = _BY_CODE.get(problem.code) or _BY_STATUS.get(status) or _by_class(status)
     return known(message, field=problem.field or None)
 

@@ -17,9 +17,17 @@ from tools.base import ROOT
 
 PAGE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
 SECTIONS = dict(
-    re.findall(r"^## `runwire ([a-z]+)`\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
+    re.findall(r"^## `runwire ([a-z-]+)`\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
 )
 SERVER_OPTIONS = {"--url", "--socket", "--token", "--token-file"}
+NEED_NO_SERVER = {
+    "serve",
+    "check",
+    "doctor",
+    "completion",
+    "install-service",
+    "uninstall-service",
+}
 NAMES = commands.list_commands(click.Context(commands))
 
 
@@ -68,7 +76,7 @@ def test_a_section_tells_every_option_and_no_other(name: str) -> None:
 
 
 def test_the_options_that_find_the_server_are_those_of_every_command_that_asks_it() -> None:
-    for name in set(NAMES) - {"serve", "check", "completion", "doctor"}:
+    for name in set(NAMES) - NEED_NO_SERVER:
         for each in with_subcommands(command(name)):
             spellings = {spelling for parameter in each.params for spelling in parameter.opts}
             assert spellings >= SERVER_OPTIONS or each.name == "inspect"

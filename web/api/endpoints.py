@@ -17,6 +17,7 @@ from supervisor.wire import (
     NewTicket,
     NewToken,
     Readiness,
+    ReloadReport,
     RunList,
     RunView,
     SignalRequest,
@@ -246,6 +247,14 @@ ROUTES: tuple[Route, ...] = (
         body=TicketRequest,
         answers={Http.CREATED: NewTicket},
         problems=(errors.BadRequest, errors.BadValue, errors.NoSuchRun, *_STORAGE),
+    ),
+    Route(
+        method="POST",
+        path="/reload",
+        handler=api_server.reload,
+        scopes=_ADMIN,
+        answers={Http.OK: ReloadReport},
+        problems=(errors.ConfigError,),
     ),
     Route(
         method="GET",

@@ -30,6 +30,11 @@ async def ready(call: Call) -> Response:
     return answer(Readiness(not problems, problems, call.supervisor.tracking), status)
 
 
+async def reload(call: Call) -> Response:
+    """jobs.toml is read again; a mistake in it changes nothing."""
+    return answer(await call.supervisor.reload())
+
+
 async def to_pages(call: Call) -> Response:
     """The way to the web pages."""
     return no_body(HTTPStatus.FOUND, {"Location": call.link("/ui/")})

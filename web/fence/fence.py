@@ -24,7 +24,7 @@ from supervisor.config.settings import WebLimits
 from supervisor.units import KIB
 from web.fence.connection import Connection
 from web.fence.firewall import firewall
-from web.fence.listen import close_all, remove_files, unix_paths
+from web.fence.listen import close_all
 from web.fence.peer import Peer, peer_of
 from web.problems import PROBLEM_TYPE, encode_problem, plain_problem
 
@@ -56,7 +56,6 @@ async def serve_web(
     """
     fence = _Fence(app, limits)
     listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(sock)) for sock in sockets]
-    paths = unix_paths(sockets)
     try:
         async with trio.open_nursery() as connections:
             async with trio.open_nursery() as accepting:
@@ -75,7 +74,6 @@ async def serve_web(
             fence.wind_down()
     finally:
         close_all(sockets)
-        remove_files(paths)
 
 
 class _Fence:

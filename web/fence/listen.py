@@ -13,11 +13,27 @@ from pathlib import Path
 from typing import Any
 
 from supervisor.config.bind import Bind
+from supervisor.config.settings import WebSettings
 from supervisor.errors import ListenError
 
 BACKLOG = 1024
 # sun_path holds 108 bytes and wants a zero at its end (unix(7)).
 MAX_SOCKET_PATH = 107
+
+
+def open_missing(sockets: list[socket.socket], web: WebSettings) -> list[Path]:
+    """Add those of the configured doors to `sockets` that have none of their kind there yet.
+
+    What a service manager has opened stands for what is configured. Returns the files to remove
+    in the end. Raises ListenError.
+    """
+    families = {sock.family for sock in sockets}
+    if not families & {socket.AF_INET, socket.AF_INET6}:
+        sockets += open_tcp(web.bind)
+    if socket.AF_UNIX in families:
+        return []
+    sockets.append(open_unix(web.socket))
+    return [web.socket]
 
 
 def open_tcp(bind: Bind) -> list[socket.socket]:
@@ -110,11 +126,6 @@ def address_of(sock: socket.socket) -> str:
     if sock.family == socket.AF_UNIX:
         return f"unix:{name}"
     return f"[{name[0]}]:{name[1]}" if sock.family == socket.AF_INET6 else f"{name[0]}:{name[1]}"
-
-
-def unix_paths(sockets: Sequence[socket.socket]) -> list[Path]:
-    """The files that open Unix sockets have."""
-    return [Path(sock.getsockname()) for sock in sockets if sock.family == socket.AF_UNIX]
 
 
 def close_all(sockets: Sequence[socket.socket]) -> None:

@@ -421,9 +421,7 @@ async def test_shutdown_is_not_held_by_a_client_that_stalls(path: bytes) -> None
     await client.aclose()
 
 
-async def test_a_unix_socket_tells_who_connected_and_its_file_goes_with_it(
-    tmp_path: Path,
-) -> None:
+async def test_a_unix_socket_tells_who_connected(tmp_path: Path) -> None:
     path = tmp_path / "runwire.sock"
     tcp = open_tcp(ANYWHERE)
     served = Served(tcp)
@@ -436,7 +434,6 @@ async def test_a_unix_socket_tells_who_connected_and_its_file_goes_with_it(
             answer = await read_until(client, b"pid")
             assert f"uid {os.getuid()} (pid {os.getpid()}".encode() in answer
         served.shutdown.set()
-    assert not path.exists()
 
 
 async def test_no_query_is_ever_logged_and_a_path_cannot_forge_a_line(

@@ -8,8 +8,16 @@ from pathlib import Path
 import pytest
 
 from supervisor.config.bind import Bind
+from supervisor.config.settings import WebSettings
 from supervisor.errors import ListenError
-from web.fence.listen import address_of, close_all, open_tcp, open_unix, remove_files, unix_paths
+from web.fence.listen import (
+    address_of,
+    close_all,
+    open_missing,
+    open_tcp,
+    open_unix,
+    remove_files,
+)
 
 
 def test_port_0_picks_a_free_one_and_says_which() -> None:
@@ -92,11 +100,22 @@ def test_a_directory_that_is_not_there_is_told(tmp_path: Path) -> None:
         open_unix(tmp_path / "none" / "s")
 
 
-def test_only_unix_sockets_have_files_to_remove(tmp_path: Path) -> None:
-    sockets = [*open_tcp(Bind("127.0.0.1", 0)), open_unix(tmp_path / "s")]
-    paths = unix_paths(sockets)
+def test_doors_that_are_configured_are_opened_unless_there_is_one_of_their_kind(
+    tmp_path: Path,
+) -> None:
+    """What a service manager has opened stays its own: its file is not removed."""
+    web = WebSettings(bind=Bind("127.0.0.1", 0), socket=tmp_path / "s")
+    sockets: list[socket.socket] = []
+    paths = open_missing(sockets, web)
     assert paths == [tmp_path / "s"]
+    assert [sock.family for sock in sockets] == [socket.AF_INET, socket.AF_UNIX]
+    assert open_missing(sockets, web) == []
+    assert len(sockets) == 2
     close_all(sockets)
     remove_files(paths)
     remove_files(paths)
     assert not (tmp_path / "s").exists()
+    tcp = list(open_tcp(Bind("127.0.0.1", 0)))
+    assert open_missing(tcp, web) == paths
+    assert [sock.family for sock in tcp] == [socket.AF_INET, socket.AF_UNIX]
+    close_all(tcp)

@@ -1,0 +1,94 @@
+"""reload, install-service and uninstall-service; the service itself is tested under systemd."""
+
+from __future__ import annotations
+
+import signal
+
+import msgspec
+import trio
+
+from supervisor.wire import JobList, ReloadReport
+from tests.cli.conftest import Server
+
+WAIT_S = 60.0
+
+
+def jobs(server: Server) -> list[str]:
+    return [job.name for job in msgspec.json.decode(server.get("/jobs"), type=JobList).jobs]
+
+
+def test_reload_puts_a_changed_file_into_effect_and_tells_what_it_changed(
+    own_server: Server,
+) -> None:
+    file = own_server.directory / "jobs.toml"
+    assert own_server.output("reload") == "nothing has changed\n"
+    text = file.read_text().replace("[jobs.both]", "[jobs.new]").replace("exit 3", "exit 4")
+    file.write_text(text.replace("[supervisor]", "[supervisor]\nmax_running = 1\ndrain = '9s'"))
+    assert own_server.json(ReloadReport, "reload", "--json") == ReloadReport(
+        added=("new",),
+        removed=("both",),
+        settings=("supervisor.max_running",),
+        needs_restart=("supervisor.drain",),
+    )
+    assert "new" in jobs(own_server)
+    assert "both" not in jobs(own_server)
+    assert own_server.run("run", "new").returncode == 4
+    assert own_server.run("run", "both").returncode == 66
+
+
+def test_a_mistake_in_the_file_changes_nothing_and_is_told(own_server: Server) -> None:
+    file = own_server.directory / "jobs.toml"
+    file.write_text(file.read_text() + "[jobs.wrong]\ncommand = 7\n[jobs.other]\nshel = 'x'\n")
+    before = jobs(own_server)
+    done = own_server.run("reload")
+    assert (done.returncode, done.stdout) == (78, b"")
+    assert b"wrong" in done.stderr
+    assert b'"shell"' in done.stderr
+    assert jobs(own_server) == before
+
+
+async def test_sighup_reloads_and_never_ends_the_server(own_server: Server) -> None:
+    file = own_server.directory / "jobs.toml"
+    file.write_text(file.read_text() + "[jobs.later]\ncommand = ['true']\n")
+    assert own_server.process is not None
+    own_server.process.send_signal(signal.SIGHUP)
+    with trio.fail_after(WAIT_S):
+        while "later" not in jobs(own_server):  # noqa: ASYNC110 - nothing tells of it
+            await trio.sleep(0.01)
+
+
+def test_a_token_without_the_right_cannot_reload(own_server: Server) -> None:
+    token = own_server.output("token", "create", "--scope", "runs:read").strip()
+    done = own_server.run("reload", "--url", own_server.url, "--token", token, RUNWIRE_SOCKET="")
+    assert done.returncode == 77
+
+
+def test_install_service_shows_what_it_would_do(server: Server) -> None:
+    done = server.run("install-service", "--dry-run", "--drop-in", "50-tight", "--now")
+    assert done.returncode == 0
+    for line in (
+        "write  /etc/systemd/system/runwire.service",
+        "write  /etc/systemd/system/runwire.socket",
+        "write  /etc/systemd/system/runwire.service.d/50-tight.conf",
+        "write  /etc/sysusers.d/runwire.conf",
+        "run    systemctl enable --now runwire.socket runwire.service",
+    ):
+        assert line in done.stdout.decode().splitlines()
+
+
+def test_install_service_for_one_user_writes_below_their_config(server: Server) -> None:
+    home = server.directory / "home"
+    done = server.run("install-service", "--user", "--dry-run", XDG_CONFIG_HOME=str(home))
+    assert f"write  {home}/systemd/user/runwire.service" in done.stdout.decode().splitlines()
+    assert f"write  {home}/runwire/jobs.toml" in done.stdout.decode().splitlines()
+    assert not home.exists()
+
+
+def test_uninstall_service_takes_only_what_was_installed(server: Server) -> None:
+    home = server.directory / "home2"
+    unit = home / "systemd" / "user" / "runwire.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Service]\nExecStart=/bin/true\n")
+    done = server.run("uninstall-service", "--user", XDG_CONFIG_HOME=str(home))
+    assert (done.returncode, done.stdout) == (66, b"")
+    assert unit.exists()

@@ -1,0 +1,101 @@
+"""A machine that was started with a real systemd, to install Runwire on and to drive it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+JOBS = "/etc/runwire/jobs.toml"
+SERVICE = "runwire.service"
+
+_SCRIPT = Path(__file__).with_name("boot-systemd.sh")
+RUNWIRE = Path(sys.executable).with_name("runwire")
+_PATIENCE_S = 120
+_CURL = ["curl", "-sS", "--max-time", "60", "--unix-socket", "/run/runwire/runwire.sock"]
+
+
+class Machine:
+    """What this machine's own file system holds, seen through a layer that is thrown away."""
+
+    def __init__(self, name: str) -> None:
+        """It is started at once; raises CalledProcessError if it does not come up."""
+        self.name = name
+        self._control("start", "--name", name)
+        # Whoever the service runs as has to be able to execute what is under test.
+        for program in (RUNWIRE, Path(sys.executable).resolve()):
+            for part in (program, *program.parents):
+                self.run("chmod", "a+rx", str(part))
+
+    def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """One command on it, as root, to its end."""
+        done = self._control("exec", self.name, *command, check=False)
+        if check and done.returncode != 0:
+            raise AssertionError(f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """One command on it that goes on."""
+        return subprocess.Popen(
+            [_SCRIPT, "exec", self.name, *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def output(self, *command: str) -> str:
+        """What a command says that is to succeed."""
+        return self.run(*command).stdout
+
+    def runwire(self, *arguments: str) -> str:
+        """What a command of Runwire says."""
+        return self.output(str(RUNWIRE), *arguments)
+
+    def get(self, path: str) -> str:
+        """What the service answers over its Unix socket."""
+        return self.output(*_CURL, f"http://localhost{path}")
+
+    def property(self, name: str) -> str:
+        """One property of the service."""
+        return self.output("systemctl", "show", "--value", "-p", name, "runwire.service").strip()
+
+    def journal(self) -> str:
+        """What the service and systemd have said of it."""
+        return self.output("journalctl", "-u", "runwire.service", "-o", "cat", "--no-pager")
+
+    @contextmanager
+    def setting(self, line: str) -> Iterator[None]:
+        """The service with one more line in its `[Service]`, for as long as it lasts."""
+        file = f"/run/systemd/system/{SERVICE}.d/90-test.conf"
+        self.run("mkdir", "-p", str(Path(file).parent))
+        self.run("sh", "-c", f"printf '[Service]\\n%s\\n' '{line}' > {file}")
+        self.run("systemctl", "daemon-reload")
+        try:
+            yield
+        finally:
+            self.run("rm", file)
+            self.run("systemctl", "daemon-reload")
+
+    @contextmanager
+    def jobs_as_before(self) -> Iterator[None]:
+        """Whatever is done to jobs.toml is undone."""
+        self.run("cp", JOBS, "/run/jobs.before")
+        try:
+            yield
+        finally:
+            self.run("cp", "/run/jobs.before", JOBS)
+
+    def stop(self) -> None:
+        """Shut it down and remove every trace."""
+        self._control("stop", self.name)
+
+    def _control(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [_SCRIPT, *arguments],
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=_PATIENCE_S,
+        )
