@@ -27,6 +27,7 @@ _MODULES = MappingProxyType(
         "list": "supervisor.cli.runs",
         "show": "supervisor.cli.runs",
         "logs": "supervisor.cli.streams",
+        "search": "supervisor.cli.search",
         "cancel": "supervisor.cli.runs",
         "signal": "supervisor.cli.runs",
         "input": "supervisor.cli.input",

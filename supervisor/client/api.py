@@ -34,6 +34,7 @@ from supervisor.errors import (
     ServerUnreachable,
 )
 from supervisor.jobs.checks import is_run_id
+from supervisor.log.hits import Finding, SearchEnd
 from supervisor.wire import (
     CancelRequest,
     EventList,
@@ -57,6 +58,9 @@ _PATIENCE_S = 60.0
 _PAUSE_S = 0.2
 
 
+_finding: msgspec.json.Decoder[Finding] = msgspec.json.Decoder(Finding)
+
+
 class ConnectionBroke(ServerUnreachable):
     """The server was reached, but no whole answer came: it may have done what was asked, or not."""
 
@@ -75,7 +79,7 @@ class Reply(Generic[T]):
         try:
             return msgspec.json.decode(self.json, type=self._kind)
         except msgspec.DecodeError as exc:
-            raise ProtocolError(f"the server's answer cannot be read: {exc}") from exc
+            raise _unreadable(exc) from exc
 
 
 class RunFilter(Struct, frozen=True, kw_only=True):
@@ -99,6 +103,31 @@ class RunFilter(Struct, frozen=True, kw_only=True):
         }
         chosen: dict[str, str | list[str]] = {k: v for k, v in single.items() if v is not None}
         return chosen | ({"status": list(self.status)} if self.status else {})
+
+
+class SearchWish(Struct, frozen=True, kw_only=True):
+    """What to look for in a log, and where; as in the query of `GET /runs/{id}/log/search`."""
+
+    text: str
+    regex: bool = False
+    any_case: bool = False
+    stream: str | None = None
+    context: int = 0
+    limit: int = 1000
+    start: int | None = None
+
+    def query(self) -> dict[str, str | list[str]]:
+        """As that query."""
+        single = {
+            "q": self.text,
+            "regex": "1" if self.regex else None,
+            "case": "0" if self.any_case else None,
+            "stream": self.stream,
+            "context": str(self.context) if self.context else None,
+            "limit": str(self.limit),
+            "from": None if self.start is None else str(self.start),
+        }
+        return {name: value for name, value in single.items() if value is not None}
 
 
 class Client:
@@ -217,6 +246,23 @@ class Client:
             if response.length:
                 raise ConnectionBroke(f"the connection broke {response.length} bytes early")
 
+    def search(self, run_id: str, wanted: SearchWish) -> Iterator[tuple[bytes, Finding]]:
+        """What one search of a log finds, each as it was sent and as what it is; the end last.
+
+        Raises ServerUnreachable if the connection breaks before the end.
+        """
+        path = target(self.address, run_path(run_id, "/log/search"), wanted.query())
+        with self._exchange("GET", path, None, accept="application/x-ndjson") as response:
+            for line in response:
+                try:
+                    found = _finding.decode(line)
+                except msgspec.DecodeError as exc:
+                    raise _unreadable(exc) from exc
+                yield line, found
+                if isinstance(found, SearchEnd):
+                    return
+        raise ConnectionBroke("the connection broke before the search had ended")
+
     def _get(
         self, path: str, kind: type[T], query: dict[str, str | list[str]] | None = None
     ) -> Reply[T]:
@@ -260,6 +306,10 @@ class Client:
             raise ConnectionBroke(unreachable(self.address, exc).message) from exc
         finally:
             connection.close()
+
+
+def _unreadable(exc: msgspec.DecodeError) -> ProtocolError:
+    return ProtocolError(f"the server's answer cannot be read: {exc}")
 
 
 def run_path(run_id: str, below: str = "") -> str:

@@ -24,6 +24,7 @@ from supervisor.errors import (
     RunwireError,
     ShuttingDown,
     StorageUnavailable,
+    TooManySearches,
     Unauthenticated,
     Unavailable,
 )
@@ -48,6 +49,7 @@ _BY_CODE = {
         Unavailable,
         ShuttingDown,
         StorageUnavailable,
+        TooManySearches,
     )
 }
 _BY_STATUS: dict[int, type[RunwireError]] = {

@@ -71,7 +71,7 @@ def test_a_section_tells_every_option_and_no_other(name: str) -> None:
         for spelling in parameter.opts
     }
     cells = re.findall(r"^\| (`-[^|]*) \|", SECTIONS[name], re.MULTILINE)
-    told = {spelling for cell in cells for spelling in re.findall(r"(?<![\w-])--?[a-z-]+", cell)}
+    told = {spelling for cell in cells for spelling in re.findall(r"(?<![\w-])--?[A-Za-z-]+", cell)}
     assert told == options - SERVER_OPTIONS
 
 
