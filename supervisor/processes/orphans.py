@@ -49,17 +49,14 @@ class Orphans:
     @contextmanager
     def watching(self, ref: ProcessRef, marks: Mapping[bytes, bytes]) -> Iterator[None]:
         """A run's first process lives, or is not yet reaped."""
+        self._forget()
         known = self._live[ref.pid] = Known(ref, marks)
         try:
             yield
         finally:
             del self._live[ref.pid]
-            with suppress(OSError):
-                youngest = max((it.start_ticks for it in self._orphans()), default=-1)
-                # Nothing that came after it is there: it has left nothing behind.
-                self._ended = [it for it in self._ended if it.ref.start_ticks <= youngest]
-                if known.ref.start_ticks <= youngest:
-                    self._ended.append(known)
+            self._ended.append(known)
+            self._forget()
 
     def left_by(self, ref: ProcessRef) -> list[ProcessStat]:
         """The living orphans that are surely of that run, without their own descendants.
@@ -102,6 +99,16 @@ class Orphans:
             async for _ in ended:
                 self.reap()
                 await trio.sleep(_PAUSE_S)
+
+    def _forget(self) -> None:
+        """Forget the runs that have ended and left nothing behind: no orphan lives that is younger.
+
+        Zombies do not count. What their children were has come to this process as well.
+        """
+        with suppress(OSError):
+            living = (it.start_ticks for it in self._orphans() if not it.zombie)
+            youngest = max(living, default=-1)
+            self._ended = [it for it in self._ended if it.ref.start_ticks <= youngest]
 
     def _orphans(self) -> list[ProcessStat]:
         made = self._live.keys() | self._own()

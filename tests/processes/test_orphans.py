@@ -105,3 +105,25 @@ def test_those_that_have_ended_are_reaped_and_nobody_else(orphans: Orphans) -> N
             assert stray.pid in procfs.children()
             orphans.reap()
             assert procfs.children() - others == {own.pid}
+
+
+def test_a_run_that_has_ended_is_forgotten_when_nothing_of_it_lives(orphans: Orphans) -> None:
+    """A daemon of the next run is then that one's, and not perhaps of both."""
+    with orphans.watching(leader(1), {NAME: b"1"}):
+        first = orphan({})
+    os.kill(first.pid, 9)
+    os.waitid(os.P_PID, first.pid, os.WEXITED | os.WNOWAIT)
+    with orphans.watching(leader(2), {NAME: b"2"}):
+        second = orphan({})
+        assert pids(lambda: orphans.left_by(leader(2))) == [second.pid]
+
+
+def test_what_may_be_of_several_is_told_of_each_of_them(orphans: Orphans) -> None:
+    with orphans.watching(leader(1), {NAME: b"1"}):
+        with orphans.watching(leader(2), {NAME: b"2"}):
+            stray, _marked = orphan({}), orphan({NAME.decode(): "1"})
+            for ref in (leader(1), leader(2)):
+                found = [it.pid for it in orphans.perhaps_left_by(ref)]
+                assert found == [stray.pid]
+        with orphans.watching(leader(stray.start_ticks + 1), {NAME: b"3"}):
+            assert orphans.perhaps_left_by(leader(stray.start_ticks + 1)) == []
