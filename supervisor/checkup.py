@@ -22,6 +22,7 @@ from supervisor.config.bind import Bind
 from supervisor.config.settings import Settings
 from supervisor.model import Tracking
 from supervisor.processes.cgroup import Cgroups, open_cgroups
+from supervisor.processes.controllers import SHARED_LIMITS, lacking
 from supervisor.units import GIB, KIB, MIB
 
 DESCRIPTORS_A_RUN = 10
@@ -53,6 +54,7 @@ def check_up(settings: Settings) -> Iterator[Finding]:
     """What is so for a server with these settings, whether one is running or not."""
     supervisor = settings.supervisor
     yield _tracking(supervisor.process_tracking)
+    yield _limits()
     yield _group_signals()
     yield from _state_dir(supervisor.state_dir)
     yield _open_files(supervisor.max_running)
@@ -91,6 +93,23 @@ def _tracking(wanted: Tracking | None) -> Finding:
     if not why:
         return Finding("process tracking", Level.OK, f"{chosen}: nothing of a run gets away")
     return Finding("process tracking", Level.WARNING, f"{chosen}, as {why}")
+
+
+def _limits() -> Finding:
+    """Which limits of a run as a whole there are controllers for, if it gets a control group."""
+    names = f"{', '.join(SHARED_LIMITS[:-1])} and {SHARED_LIMITS[-1]}"
+    groups = open_cgroups(f"doctor-{os.getpid()}")
+    if isinstance(groups, str):
+        text = f"{names} cannot be had: {groups}"
+        return Finding("limits", Level.WARNING, text)
+    troubles = lacking(groups.path.parent)
+    groups.tidy()
+    if troubles:
+        lacked = f"{groups.path.parent} has no such controllers"
+        text = f"{', '.join(troubles)} cannot be had: {lacked}"
+        return Finding("limits", Level.WARNING, text)
+    text = f"{names} can be had, by a server that is alone in its control group, as a service is"
+    return Finding("limits", Level.OK, text)
 
 
 def _group_signals() -> Finding:

@@ -14,6 +14,7 @@ import pytest
 
 from supervisor.checkup import Finding, Level
 from supervisor.processes.cgroup import Cgroups, open_cgroups
+from supervisor.processes.controllers import lacking
 from tests.cli.conftest import RUNWIRE, Server, clean_environment
 
 
@@ -69,6 +70,22 @@ def test_the_best_means_are_told_or_why_they_are_not_to_be_had(tmp_path: Path) -
         assert not list(groups.path.parent.glob("runwire-doctor-*"))
     else:
         assert told == Finding("process tracking", Level.WARNING, f"subreaper, as {groups}")
+
+
+def test_the_limits_that_runs_can_have_are_told_and_nothing_is_switched_on(tmp_path: Path) -> None:
+    groups = open_cgroups("tests-of-doctor")
+    if isinstance(groups, str):
+        told = found(tmp_path)["limits"]
+        assert (told.level, groups in told.text) == (Level.WARNING, True)
+        return
+    above = groups.path.parent
+    groups.tidy()
+    before = (above / "cgroup.subtree_control").read_text()
+    told = found(tmp_path)["limits"]
+    lacked = lacking(above)
+    assert told.level is (Level.WARNING if lacked else Level.OK)
+    assert all(name in told.text for name in lacked)
+    assert (above / "cgroup.subtree_control").read_text() == before
 
 
 def test_less_than_could_be_had_is_told(tmp_path: Path) -> None:
