@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator, Mapping
 from functools import partial
 
 import trio
+from msgspec import structs
 
+from supervisor.cli.lend import lend_terminal, own_size
 from supervisor.cli.output import ReaderGone, say, say_on_terminal, write_all
 from supervisor.client.api import Client
 from supervisor.client.follow import Wanted, follow
@@ -19,6 +21,7 @@ from supervisor.client.updates import End, Gap, Update
 from supervisor.errors import RunEnded, RunwireError, ServerUnreachable, Unavailable
 from supervisor.frames import Output
 from supervisor.model import Stream
+from supervisor.spec import OutputMode
 from supervisor.wire import CancelRequest, RunView, SubmitRequest
 
 PATIENCE_S = 60.0
@@ -46,9 +49,13 @@ async def run_attached(client: Client, request: SubmitRequest, outputs: Outputs)
         stopper = Stopper(client, nursery.cancel_scope)
         await nursery.start(stopper.listen)
         try:
+            if outputs and request.output is OutputMode.PTY and request.terminal is None:
+                request = structs.replace(request, terminal=own_size())
             submit = partial(client.submit, request)
             run = (await trio.to_thread.run_sync(submit, abandon_on_cancel=True)).value
             nursery.start_soon(stopper.deliver, run.id)
+            if outputs:
+                nursery.start_soon(lend_terminal, client, run, nursery.cancel_scope.cancel)
             async with follow(client.address, run.id, patience_s=PATIENCE_S) as updates:
                 ended = await _show_while_read(updates, outputs, stopper)
         except (RunwireError, OSError) as exc:  # raised below: in here it would become a group

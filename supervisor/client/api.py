@@ -35,6 +35,7 @@ from supervisor.errors import (
 )
 from supervisor.jobs.checks import is_run_id
 from supervisor.log.hits import Finding, SearchEnd
+from supervisor.spec import TerminalSize
 from supervisor.wire import (
     CancelRequest,
     EventList,
@@ -189,6 +190,10 @@ class Client:
     def resume(self, run_id: str) -> Reply[RunView]:
         """Lets a paused run go on."""
         return self._post(run_path(run_id, "/resume"), None, RunView)
+
+    def resize(self, run_id: str, size: TerminalSize) -> Reply[RunView]:
+        """Gives the terminal of a run another size."""
+        return self._post(run_path(run_id, "/resize"), size, RunView)
 
     def retry(self, run_id: str) -> Reply[RunView]:
         """Asks for a new run of an ended run's spec."""
