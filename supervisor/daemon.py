@@ -15,7 +15,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -113,12 +113,20 @@ async def _serve(given: Given, manager: ServiceManager) -> None:
             manager.ready(supervisor.summary())
             attending.start_soon(keep_told, manager, supervisor)
             attending.start_soon(keep_watched, manager, supervisor)
-            await _until_told_to_stop(signals, supervisor)
+            async with trio.open_nursery() as serving:
+                serving.start_soon(_then_cancel, supervisor.wait_drained, serving)
+                await _until_told_to_stop(signals, supervisor)
+                serving.cancel_scope.cancel()
             async with stopping(manager, "stopping all runs"):
                 await _stop_runs(supervisor, signals)
             shutdown.set()
             attending.cancel_scope.cancel()
     _log.info("stopped")
+
+
+async def _then_cancel(wait: Callable[[], Awaitable[None]], nursery: trio.Nursery) -> None:
+    await wait()
+    nursery.cancel_scope.cancel()
 
 
 async def _until_told_to_stop(signals: AsyncIterator[int], supervisor: Supervisor) -> None:

@@ -91,6 +91,8 @@ class Engine:
         self._pipes = PipeBudget()
         self._recovered = False
         self._closing = False
+        self.draining = False
+        """Whether it was told to `drain`."""
         self._trouble: str | None = None
 
     def limit(self, limits: Limits) -> None:
@@ -116,7 +118,8 @@ class Engine:
         """
         for _ in range(_ID_TRIES):
             if self._closing:
-                raise ShuttingDown("the server is shutting down and takes no new runs")
+                doing = "draining" if self.draining else "shutting down"
+                raise ShuttingDown(f"the server is {doing} and takes no new runs")
             entry = Entry(run_id or secrets.token_hex(_ID_BYTES), clock.now(), by, Submitted(spec))
             try:
                 created = await self._journal.create(
@@ -211,6 +214,11 @@ class Engine:
     async def keep_logs_synced(self, every_s: float) -> None:
         """Put what runs wrote on disk every `every_s` seconds. Never returns."""
         await keep_synced(self._open_logs.values(), every_s)
+
+    def drain(self) -> None:
+        """Take no more runs and start none of those that wait; leave those that run alone."""
+        self._closing = self.draining = True
+        self.changed.fire()
 
     async def stop_all(self, *, force: bool = False) -> None:
         """Take no more runs, stop those that run and see their end. Who waits goes on waiting."""

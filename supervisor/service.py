@@ -56,6 +56,7 @@ from supervisor.spec import Job, LogLimit, Retention, TerminalSize
 from supervisor.statedir import StateDir
 from supervisor.wire import (
     CancelRequest,
+    DrainReport,
     EventView,
     InputTaken,
     LogInfo,
@@ -94,6 +95,8 @@ class Supervisor:
         self._read: Callable[[], Settings]
         self._manager = ServiceManager()
         self._reloading = trio.Lock()
+        self.leave_when_drained = trio.Event()
+        """Set when the server is to end after its last run."""
 
     def follow_settings(
         self, settings: Settings, read: Callable[[], Settings], manager: ServiceManager
@@ -354,6 +357,23 @@ class Supervisor:
         """The newest run of each job that ever ran, by job name."""
         return await self._journal.last_runs()
 
+    def drain(self, *, leave: bool = False) -> DrainReport:
+        """Take no more runs, and let those that run end by themselves; how many there are.
+
+        `leave` has the server end after the last of them. Harmless to repeat.
+        """
+        self._engine.drain()
+        if leave:
+            self.leave_when_drained.set()
+        waiting, running = self.counts()
+        return DrainReport(running=running, queued=waiting)
+
+    async def wait_drained(self) -> None:
+        """Return when `drain` was told to leave, and nothing runs any more."""
+        await self.leave_when_drained.wait()
+        while self.counts()[1]:
+            await self.changed.wait()
+
     async def stop_all(self, *, force: bool = False) -> None:
         """Take no more runs, stop those that run and see their end; `force` kills them."""
         await self._engine.stop_all(force=force)
@@ -371,7 +391,8 @@ class Supervisor:
         """What keeps the server from doing its work, in words; empty when nothing does."""
         found = self._engine.troubles()
         if self._engine.closing:
-            found.append("the server is shutting down")
+            draining = self._engine.draining
+            found.append(f"the server is {'draining' if draining else 'shutting down'}")
         with trio.move_on_after(_CHECK_S) as patience:
             try:
                 await self._journal.check()

@@ -397,6 +397,19 @@ class ReloadReport(Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
+class DrainRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /drain`; `exit` has the server end after the last run."""
+
+    exit: bool = False
+
+
+class DrainReport(Struct, frozen=True):
+    """How many runs there are to wait for, and how many stay queued for the next start."""
+
+    running: int
+    queued: int
+
+
 class Readiness(Struct, frozen=True):
     """`GET /readyz`: whether runs can be taken in and carried out, and if not, what is in the way.
 

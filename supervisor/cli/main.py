@@ -38,6 +38,7 @@ _MODULES = MappingProxyType(
         "token": "supervisor.cli.token",
         "check": "supervisor.cli.server",
         "reload": "supervisor.cli.service",
+        "drain": "supervisor.cli.service",
         "install-service": "supervisor.cli.service",
         "uninstall-service": "supervisor.cli.service",
         "doctor": "supervisor.cli.doctor",

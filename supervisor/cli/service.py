@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,10 +14,10 @@ import click
 
 from supervisor.cli.exitcodes import ExitCode
 from supervisor.cli.options import json_option, server_options
-from supervisor.cli.output import print_json, say, say_error
+from supervisor.cli.output import print_json, say, say_error, say_on_terminal
 from supervisor.client.address import Address
 from supervisor.client.api import Client
-from supervisor.errors import BadValue
+from supervisor.errors import BadValue, ServerUnreachable
 from supervisor.reloading import describe
 from supervisor.serviceunits import (
     SINCE_254,
@@ -27,8 +28,10 @@ from supervisor.serviceunits import (
     system_files,
     user_files,
 )
+from supervisor.wire import DrainRequest
 
 _SINCE_254 = 254
+_LOOK_EVERY_S = 0.5
 _UNITS = ("runwire.socket", "runwire.service")
 _user_option = click.option("--user", is_flag=True, help="A service of yours, not of the machine.")
 _dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would be done, only.")
@@ -50,6 +53,32 @@ def reload(address: Address, *, as_json: bool) -> None:
     click.echo(describe(report))
     for warning in report.warnings:
         say(f"warning: {warning}")
+
+
+@click.command()
+@server_options
+@click.option("--exit", "leave", is_flag=True, help="Have the server end after the last run.")
+def drain(address: Address, *, leave: bool) -> None:
+    """Have the server start no more runs, and wait until the last one has ended.
+
+    What is queued stays queued for the next start of the server; new runs are refused.
+    """
+    client = Client(address)
+    request = DrainRequest(exit=leave)
+    told = None
+    report = client.drain(request).value
+    while report.running:
+        if report != told:
+            say_on_terminal(f"{report.running} running, {report.queued} stay queued")
+            told = report
+        time.sleep(_LOOK_EVERY_S)
+        try:
+            report = client.drain(request).value
+        except ServerUnreachable:
+            if not leave:
+                raise
+            break  # as it was told to
+    click.echo(f"nothing runs; {report.queued} queued")
 
 
 @click.command("install-service")

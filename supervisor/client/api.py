@@ -38,6 +38,8 @@ from supervisor.log.hits import Finding, SearchEnd
 from supervisor.spec import TerminalSize
 from supervisor.wire import (
     CancelRequest,
+    DrainReport,
+    DrainRequest,
     EventList,
     InputTaken,
     JobList,
@@ -204,6 +206,12 @@ class Client:
         path = target(self.address, "/readyz")
         with self._exchange("GET", path, None, allowed=HTTPStatus.SERVICE_UNAVAILABLE) as response:
             return Reply(response.read(), Readiness)
+
+    def drain(self, request: DrainRequest) -> Reply[DrainReport]:
+        """Has the server take no more runs; how many there still are."""
+        path = target(self.address, "/drain")
+        with self._exchange("POST", path, request, allowed=HTTPStatus.ACCEPTED) as response:
+            return Reply(response.read(), DrainReport)
 
     def reload(self) -> Reply[ReloadReport]:
         """Has the server read jobs.toml again. Raises ConfigError with every mistake in it."""

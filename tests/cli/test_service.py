@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from pathlib import Path
 
 import msgspec
 import trio
 
+from supervisor.model import Status
 from supervisor.wire import JobList, ReloadReport
-from tests.cli.conftest import Server
+from tests.cli.conftest import Server, serving
 
 WAIT_S = 60.0
 
@@ -55,6 +58,36 @@ async def test_sighup_reloads_and_never_ends_the_server(own_server: Server) -> N
     with trio.fail_after(WAIT_S):
         while "later" not in jobs(own_server):  # noqa: ASYNC110 - nothing tells of it
             await trio.sleep(0.01)
+
+
+async def test_drain_waits_for_the_last_run_and_starts_no_more(tmp_path: Path) -> None:
+    """What waits goes on waiting, and is started by the next server."""
+    server = Server(tmp_path, "max_running = 1")
+    with serving(server), trio.fail_after(WAIT_S):
+        gate = tmp_path / "gate"
+        os.mkfifo(gate)
+        server.submit("--id", "last", "--shell", f"read _ < {gate}")
+        server.submit("--id", "waits", "--", "true")
+        async with server.running("drain", "--exit") as draining:
+            while server.run("submit", "--", "true").returncode != 75:
+                await trio.lowlevel.checkpoint()
+            assert b"the server is draining" in server.get("/readyz")
+            assert server.run_view("last").status is Status.RUNNING
+            gate.write_text("go\n")
+            assert await draining.wait() == 0
+        assert server.process is not None
+        assert await trio.to_thread.run_sync(server.process.wait) == 0
+        server.process.communicate()
+        server.start()
+        assert server.run_view("last").status is Status.SUCCEEDED
+        while server.run_view("waits").status is not Status.SUCCEEDED:
+            await trio.lowlevel.checkpoint()
+
+
+def test_drain_without_anything_that_runs_returns_at_once(own_server: Server) -> None:
+    assert own_server.output("drain") == "nothing runs; 0 queued\n"
+    assert own_server.process is not None
+    assert own_server.process.poll() is None
 
 
 def test_a_token_without_the_right_cannot_reload(own_server: Server) -> None:

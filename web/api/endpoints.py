@@ -10,6 +10,8 @@ from supervisor.log.hits import Hit, SearchEnd, SearchGap
 from supervisor.spec import TerminalSize
 from supervisor.wire import (
     CancelRequest,
+    DrainReport,
+    DrainRequest,
     EventList,
     InputTaken,
     JobList,
@@ -255,6 +257,16 @@ ROUTES: tuple[Route, ...] = (
         scopes=_ADMIN,
         answers={Http.OK: ReloadReport},
         problems=(errors.ConfigError,),
+    ),
+    Route(
+        method="POST",
+        path="/drain",
+        handler=api_server.drain,
+        scopes=_ADMIN,
+        body=DrainRequest,
+        body_required=False,
+        answers={Http.ACCEPTED: DrainReport},
+        problems=(errors.BadRequest, errors.BadValue),
     ),
     Route(
         method="GET",

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from msgspec import Struct
 from quart import Response
 
-from supervisor.wire import Readiness
+from supervisor.wire import DrainRequest, Readiness
 from web.api.call import Call, answer, no_body
 
 
@@ -33,6 +33,12 @@ async def ready(call: Call) -> Response:
 async def reload(call: Call) -> Response:
     """jobs.toml is read again; a mistake in it changes nothing."""
     return answer(await call.supervisor.reload())
+
+
+async def drain(call: Call) -> Response:
+    """No more runs are taken or started; those that run end by themselves."""
+    request = await call.body(DrainRequest)
+    return answer(call.supervisor.drain(leave=request.exit), HTTPStatus.ACCEPTED)
 
 
 async def to_pages(call: Call) -> Response:
