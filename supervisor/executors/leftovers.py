@@ -67,7 +67,7 @@ class Sweep:
             return Leftovers()
         killed = set() if cgroup is None else await _end_group(cgroup)
         perhaps: list[ProcessStat] = []
-        session_is_ours = False
+        session_is_ours = was_bare = False
         quiet_looks = 0
         with trio.move_on_after(_KILL_WAIT_S):
             # One look may miss a process that forks just then, or is in the middle of an execve(2).
@@ -82,7 +82,9 @@ class Sweep:
                     if (it.run_id, it.instance) == (os.fsencode(run.id), self._instance)
                 }
                 # Once proven it stays so: whoever is found next was there, or is its child.
-                session_is_ours = session_is_ours or _is_ours(leader, seen, marked, self._instance)
+                bare, sure = _is_bare(leader, seen), _is_ours(leader, seen, marked, self._instance)
+                session_is_ours = session_is_ours or sure or (bare and was_bare)
+                was_bare = bare
                 own, perhaps = _attribute(leader, seen, marked, session_is_ours=session_is_ours)
                 quiet_looks = 0 if own else quiet_looks + 1
                 killed.update(process.pid for process in own if procfs.send_signal(process, "KILL"))
@@ -153,8 +155,20 @@ def _is_ours(
     first = seen.get(leader.pid)
     if first is not None and first.stat.start_ticks == leader.start_ticks:
         # In a copy of a state directory, the run is the other server's.
-        return first.instance in {b"", instance}
+        return first.instance == instance
     return any(_in_session(seen[pid].stat, leader) for pid in marked)
+
+
+def _is_bare(leader: ProcessRef, seen: Mapping[int, Seen]) -> bool:
+    """Whether the run's first process is there and shows no marks.
+
+    It has cleared its environment, or is in the middle of an execve(2), when it has none to show:
+    two looks in a row tell.
+    """
+    first = seen.get(leader.pid)
+    return (
+        first is not None and first.stat.start_ticks == leader.start_ticks and first.instance == b""
+    )
 
 
 def _attribute(

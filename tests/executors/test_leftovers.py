@@ -161,6 +161,12 @@ async def test_a_cleared_environment_hides_nobody_whose_family_is_known(script: 
         assert left() == 0
 
 
+async def test_a_first_process_that_has_cleared_its_environment_is_known_by_its_identity() -> None:
+    with orphan(f"ready; exec {CLEARED}") as first, trio.fail_after(20):
+        await wait_until(lambda: cleared() == {first.pid})
+        assert await sweep(running(first)) == [Leftovers(killed=(first.pid,))]
+
+
 def cleared() -> set[int]:
     """Who sleeps without any environment."""
     return {
