@@ -1,0 +1,90 @@
+"""What runs read and write when descriptors run out: they fail clearly, and nothing is left open."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from supervisor.executors.local import LocalExecutor
+from supervisor.model import Exited, NotStarted
+from supervisor.processes.launcher import Launcher
+from supervisor.spec import OutputMode, RunSpec, Stdin, StdinMode, StdinSource
+from supervisor.testing import a_run, open_console
+
+SPECS = [
+    (OutputMode.SPLIT, StdinMode.OPEN),
+    (OutputMode.MERGED, StdinSource(text="text")),
+    (OutputMode.PTY, StdinMode.CLOSED),
+]
+MANY = 24
+"""More than any run needs."""
+
+
+@pytest.fixture
+async def executor(tmp_path: Path) -> AsyncIterator[LocalExecutor]:
+    """One whose launcher runs already."""
+    launcher = Launcher()
+    executor = LocalExecutor(launcher, instance=f"stdio-{os.getpid()}", drain_s=0.5)
+    run = a_run(RunSpec(argv=("true",), cwd="/"), "first")
+    with open_console(tmp_path, run) as rig:
+        await executor.execute(run, rig.console)
+    yield executor
+    launcher.close()
+
+
+@contextmanager
+def descriptors_left(count: int) -> Iterator[None]:
+    """So many can be opened, and no more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    taken: list[int] = []
+    try:
+        while True:
+            try:
+                taken.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+            except OSError:
+                break
+        for _ in range(count):
+            os.close(taken.pop())
+        yield
+    finally:
+        for fd in taken:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def open_descriptors() -> list[str]:
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+
+
+@pytest.mark.parametrize(("output", "stdin"), SPECS)
+async def test_however_few_descriptors_are_left_a_run_works_or_fails_and_leaves_none(
+    executor: LocalExecutor, tmp_path: Path, output: OutputMode, stdin: Stdin
+) -> None:
+    before = open_descriptors()
+    failures: set[str] = set()
+    spec = RunSpec(argv=("/bin/sh", "-c", "echo hello"), cwd="/", output=output, stdin=stdin)
+    worked = False
+    for count in range(MANY):
+        run = a_run(spec, f"run-{count}")
+        with trio.fail_after(60), open_console(tmp_path, run) as rig:
+            with descriptors_left(count):
+                outcome = await executor.execute(run, rig.console)
+            if isinstance(outcome, NotStarted):
+                assert not worked, f"{count} are enough, and {count - 1} were"
+                failures.add(outcome.message.partition(":")[0])
+            else:
+                assert isinstance(outcome, Exited)
+                assert outcome.exit_code == 0
+                assert rig.output() == (b"hello\r\n" if output is OutputMode.PTY else b"hello\n")
+                worked = True
+        assert open_descriptors() == before
+    assert worked
+    what = "terminal" if output is OutputMode.PTY else "output pipes"
+    assert f"cannot make its {what}" in failures
