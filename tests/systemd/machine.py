@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tools.base import ROOT
+
 JOBS = "/etc/runwire/jobs.toml"
 SERVICE = "runwire.service"
 
@@ -23,11 +25,14 @@ class Machine:
     def __init__(self, name: str) -> None:
         """It is started at once; raises CalledProcessError if it does not come up."""
         self.name = name
-        self._control("start", "--name", name)
+        places = (ROOT, RUNWIRE.parent.parent, Path(sys.base_prefix).resolve())
+        hidden = [str(place) for place in places if place.is_relative_to("/tmp")]
+        # What is there is hidden by a /tmp of its own.
+        self._control("start", "--name", name, *(x for p in hidden for x in ("--bind-ro", p)))
         # Whoever the service runs as has to be able to execute what is under test.
         for program in (RUNWIRE, Path(sys.executable).resolve()):
             for part in (program, *program.parents):
-                self.run("chmod", "a+rx", str(part))
+                self.run("chmod", "a+rx", str(part), check=False)
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """One command on it, as root, to its end."""
