@@ -1,0 +1,44 @@
+"""A whole server without descriptors: runs fail with a reason, it answers, and goes on."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import trio
+
+from supervisor.model import Reason, Status
+from supervisor.testing import wait_until
+from tests.cli.conftest import Server
+
+SPARE = 25
+COUNT = 12
+
+
+async def test_without_descriptors_runs_fail_and_the_next_works_when_some_are_free(
+    own_server: Server,
+) -> None:
+    server = own_server
+    assert server.process is not None
+    # What only the first run opens is then there: the launcher and its socket.
+    server.output("run", "--", "true")
+    pid = server.process.pid
+    limit = len(list(Path(f"/proc/{pid}/fd").iterdir())) + SPARE
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, limit))
+    runs = [server.submit("--", "sleep", "600") for _ in range(COUNT)]
+
+    def settled() -> bool:
+        views = [server.run_view(run) for run in runs]
+        return all(view.status in {Status.RUNNING, Status.FAILED} for view in views)
+
+    with trio.fail_after(60):
+        await wait_until(settled)
+    views = [server.run_view(run) for run in runs]
+    failed = [view for view in views if view.status is Status.FAILED]
+    assert 0 < len(failed) < COUNT
+    for view in failed:
+        assert view.reason is Reason.START_FAILED
+        assert view.message.endswith("Too many open files"), view.message
+    going = [view.id for view in views if view.status is Status.RUNNING]
+    server.output("cancel", "--wait", *going)
+    assert server.run("run", "--", "sh", "-c", "exit 3").returncode == 3
