@@ -1,4 +1,7 @@
-"""`./dev bench [NAME [arguments]]`: one benchmark of this directory, or all of them in turn."""
+"""`./dev bench [NAME [arguments]]`: one benchmark of this directory, or all of them in turn.
+
+Without a name, `--quick` goes to all of them.
+"""
 
 import pkgutil
 import runpy
@@ -17,10 +20,10 @@ def run(name: str, arguments: list[str]) -> None:
 
 def main(arguments: list[str]) -> None:
     """Run what is asked for; arguments after a name go to that benchmark."""
-    if not arguments:
+    if arguments in ([], ["--quick"]):
         for name in NAMES:
             print(f"# {name}\n", flush=True)
-            run(name, [])
+            run(name, arguments)
     elif arguments[0] in NAMES:
         run(arguments[0], arguments[1:])
     else:

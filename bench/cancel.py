@@ -115,7 +115,9 @@ def main() -> None:
     """Measure and print one Markdown table."""
     parser = argparse.ArgumentParser(prog="cancel", description=__doc__)
     parser.add_argument("--repeat", type=int, default=21)
+    parser.add_argument("--quick", action="store_true", help="only three times")
     options = parser.parse_args()
+    options.repeat = 3 if options.quick else options.repeat
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, medians of {options.repeat}\n")
     print(f"| cancel to gone | {' | '.join(Tracking)} |")
     print(f"|---|{'---|' * len(Tracking)}")

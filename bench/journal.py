@@ -79,7 +79,8 @@ def timed(name: str, count: int = 1, unit: str = "") -> Iterator[None]:
 
 async def main() -> None:
     """Fill a journal, then ask it."""
-    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    quick = "--quick" in sys.argv
+    runs = 1000 if quick else int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
     with tempfile.TemporaryDirectory(dir=".") as directory:
         path = Path(directory) / "journal.db"
         async with open_journal(path) as journal:

@@ -76,7 +76,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="output", description=__doc__)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--directory", type=Path, default=None, help="where logs are written")
+    parser.add_argument("--quick", action="store_true", help="only once")
     options = parser.parse_args()
+    options.repeat = 1 if options.quick else options.repeat
     samples: dict[tuple[str, str], list[Sample]] = {}
     with serve(max_running=1, where=options.directory) as server:
         for _ in range(options.repeat):

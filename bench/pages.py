@@ -14,6 +14,7 @@ import time
 from msgspec import Struct
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from bench._kept import keep
 from bench._served import TOKEN, Client, Server, median, serve
 from tools.browser import find_browser
 
@@ -67,9 +68,12 @@ def open_page(browser: Browser, server: Server, run_id: str) -> Sample:
 def main() -> None:
     """Measure and print one Markdown table."""
     parser = argparse.ArgumentParser(prog="pages", description=__doc__)
-    parser.add_argument("--repeat", type=int, default=7)
-    parser.add_argument("--mb", type=int, default=200, help="size of the log")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--mb", type=int, default=1000, help="size of the log")
+    parser.add_argument("--quick", action="store_true", help="a tenth of it, and only once")
     options = parser.parse_args()
+    if options.quick:
+        options.repeat, options.mb = 1, options.mb // 10
     with serve(max_running=1) as server, sync_playwright() as playwright:
         run_id = make_log(server, options.mb * MB)
         browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
@@ -79,11 +83,12 @@ def main() -> None:
         browser.close()
     print(f"Chromium {version}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, ", end="")
     print(f"medians of {options.repeat}\n")
-    print(f"| a finished log of {options.mb} MB | figure |")
-    print("|---|---|")
-    print(f"| first text on the screen | {median([it.first_text for it in samples]):.2f} s |")
-    print(f"| its end complete | {median([it.complete for it in samples]):.2f} s |")
-    print()
+    log = f"a finished log of {options.mb} MB"
+    figures = {
+        f"{log}: first text on the screen, s": median([it.first_text for it in samples]),
+        f"{log}: its end complete, s": median([it.complete for it in samples]),
+    }
+    keep("pages", figures)
 
 
 if __name__ == "__main__":

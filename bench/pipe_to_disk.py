@@ -175,7 +175,9 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--directory", type=Path, default=None, help="where logs are written")
     parser.add_argument("--pipe-kib", type=int, default=64)
+    parser.add_argument("--quick", action="store_true", help="only once")
     options = parser.parse_args()
+    options.repeat = 1 if options.quick else options.repeat
     print(f"Pipe to disk, pipes of {options.pipe_kib} KiB, {os.cpu_count()} cores, ", end="")
     print(f"medians of {options.repeat}: MB/s (CPU s/GB)\n")
     print("| writer |", " | ".join(WAYS), "|")

@@ -99,7 +99,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="runs", description=__doc__)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--count", type=int, default=500, help="runs in each measurement")
+    parser.add_argument("--quick", action="store_true", help="a fifth of the runs, and only once")
     options = parser.parse_args()
+    if options.quick:
+        options.repeat, options.count = 1, options.count // 5
     latencies: list[Latency] = []
     rates: dict[int, list[Rate]] = {1: [], 50: []}
     under: dict[str, list[Latency]] = {name: [] for name in _CONDITIONS}

@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -101,6 +102,31 @@ def node(script: str, child: list[str], viewers: int, env: dict[str, str]) -> It
             process.kill()
 
 
+@contextmanager
+def websocketd(child: list[str]) -> Iterator[Target]:
+    """websocketd, which starts a program of its own for each viewer."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = [f"--port={port}", "--address=127.0.0.1", "--loglevel=fatal", "--binary=true"]
+    with subprocess.Popen(["websocketd", *options, *child]) as process:
+        try:
+            wait_listening(port)
+            yield Target(port, process.pid, "/", (), lambda: None)
+        finally:
+            process.kill()
+
+
+def wait_listening(port: int) -> None:
+    """Return once somebody accepts connections there."""
+    for _ in range(500):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.01)
+    sys.exit(f"bench: nobody listens on port {port}")
+
+
 Opened = Callable[[Server, list[str], int], Any]
 SERVERS: dict[str, Opened] = {
     "Node + Socket.IO": lambda _server, child, n: node("sio_server.js", child, n, {}),
@@ -110,7 +136,10 @@ SERVERS: dict[str, Opened] = {
     ),
     "Runwire, JSON": lambda server, child, _n: runwire(server, child, binary=False),
     "Runwire, binary": lambda server, child, _n: runwire(server, child, binary=True),
+    "websocketd": lambda _server, child, _n: websocketd(child),
 }
+_WITHOUT_MANY = frozenset({"websocketd"})
+"""A program for each viewer is another thing with many viewers."""
 
 
 def watch(target: Target, viewers: int, *options: str) -> Sample:
@@ -160,7 +189,7 @@ class Measurement(Struct, frozen=True):
 def measurements(*, quick: bool) -> list[Measurement]:
     """Everything that is measured; `quick` is a tenth of it."""
     lines = 200_000 if quick else 2_000_000
-    seconds = 2 if quick else 8
+    seconds = 2 if quick else 5
     found = [
         throughput(mode, lines // share, viewers)
         for mode, share, crowds in (
@@ -171,6 +200,7 @@ def measurements(*, quick: bool) -> list[Measurement]:
         for viewers in crowds
     ]
     found.append(throughput("lines", lines // 10, 100))
+    found.append(throughput("lines", lines // 50, 500))
     found.append(throughput("lines", lines, 2, stalled=1))
     found += [
         Measurement(
@@ -179,9 +209,28 @@ def measurements(*, quick: bool) -> list[Measurement]:
             viewers=viewers,
             options=("-e", "-l"),
         )
-        for viewers in (1, 100)
+        for viewers in (1, 10, 100, 500)
     ]
+    found.append(
+        Measurement(
+            name="trickle of 4 lines a second, 1 viewer",
+            child=("rate", "4", str(4 * seconds)),
+            viewers=1,
+            options=("-e", "-l"),
+        )
+    )
     return found
+
+
+def peers(measurement: Measurement) -> list[str]:
+    """The servers to compare: those that are installed, and fit."""
+    few = measurement.viewers <= 10
+    return [
+        name
+        for name in SERVERS
+        if name not in _WITHOUT_MANY
+        or (few and shutil.which(name) and "bulk" not in measurement.name)
+    ]
 
 
 def throughput(mode: str, lines: int, viewers: int, stalled: int = 0) -> Measurement:
@@ -253,11 +302,13 @@ def main() -> None:
     parser.add_argument("--only", default="", help="measurements whose name holds this")
     options = parser.parse_args()
     need_programs(HERE / "peers")
+    if shutil.which("websocketd") is None:
+        print("websocketd is not installed, and left out\n")
     kept: dict[str, dict[str, list[Sample]]] = {}
     print(f"{versions()}; medians of {options.repeat} (ratio to Node + Socket.IO)\n")
     for measurement in measurements(quick=options.quick):
         if options.only in measurement.name:
-            samples: dict[str, list[Sample]] = {name: [] for name in SERVERS}
+            samples: dict[str, list[Sample]] = {name: [] for name in peers(measurement)}
             for _ in range(options.repeat):
                 for name, taken in samples.items():
                     taken.append(take(measurement, name))

@@ -6,7 +6,8 @@
  * Never inflates, never prints payload.  Prints one JSON object.
  *
  *   cc -O2 -o viewers viewers.c
- *   viewers [options] HOST PORT PATH      (HOST "unix" => PORT is a socket path)
+ *   viewers [options] HOST PORT PATH...   (HOST "unix" => PORT is a socket path;
+ *                                          connections take the paths by turns)
  *     -n N        connections (default 1)
  *     -H "K: V"   extra handshake header, may be repeated
  *     -z          offer permessage-deflate
@@ -236,14 +237,15 @@ int main(int ac, char **av) {
         case 'p': pid = atoi(optarg); break;
         default: return 2;
     }
-    if (ac - optind != 3) { fprintf(stderr, "usage: viewers [opts] HOST PORT PATH\n"); return 2; }
+    if (ac - optind < 3) { fprintf(stderr, "usage: viewers [opts] HOST PORT PATH...\n"); return 2; }
+    int npaths = ac - optind - 2;
     Conn *cs = calloc(nconn, sizeof *cs);
     int ep = epoll_create1(0), status = 0, live = 0;
     long rss0 = 0, rss1 = 0;
     double cpu0 = pid ? cpu_of(pid, &rss0) : 0;
     uint64_t t0 = now();
     for (int i = 0; i < nconn; i++) {
-        if (dial(av[optind], av[optind + 1], av[optind + 2], &cs[i], &status)) {
+        if (dial(av[optind], av[optind + 1], av[optind + 2 + i % npaths], &cs[i], &status)) {
             printf("{\"refused\": %d, \"at\": %d}\n", status, i);
             return 1;
         }
