@@ -91,6 +91,9 @@ def container(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Contai
     made = Container(tmp_path, request.param)
     try:
         yield made
+        if made.unshare.poll() is None:
+            os.kill(made.pid, signal.SIGTERM)
+            made.unshare.wait(20)
     finally:
         made.unshare.kill()
         made.unshare.communicate()
