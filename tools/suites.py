@@ -12,6 +12,7 @@ from tools.npm import need_programs
 
 SUITES: dict[str, Callable[[], None]] = {
     "npm": need_programs,
+    "uml": lambda: need("user-mode-linux", "systemd", "dbus"),
     "systemd": lambda: need("systemd", "systemd-container", "dbus", "curl"),
 }
 
