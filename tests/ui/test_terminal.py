@@ -228,3 +228,17 @@ def test_why_nothing_comes_is_told_where_one_looks(tab: Tab, server: Server) -> 
     page.clock.run_for(20_000)
     expect(page.locator(".rt-access")).to_contain_text("grep")
     expect(page.locator(".rt-access")).to_contain_text("may be keeping what it wrote")
+
+
+def test_a_command_can_be_given_a_terminal(tab: Tab) -> None:
+    page = tab.open("new")
+    page.get_by_label("Command", exact=True).fill(
+        "test -t 0 && echo on a terminal; read x; echo $x"
+    )
+    page.get_by_label("On a terminal").check()
+    page.get_by_role("button", name="Run", exact=True).click()
+    tab.expect_text("on a terminal")
+    expect(page.locator(".xterm textarea")).to_be_focused()
+    page.keyboard.type("typed\n")
+    tab.complete()
+    assert tab.output() == ["on a terminal", "typed", "typed"]

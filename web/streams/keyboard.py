@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 
+import trio
+
 from supervisor import messages
 from supervisor.access.claims import Scope
 from supervisor.errors import BadRequest, InputClosed, RunwireError
@@ -20,6 +22,7 @@ from web.streams.message import Message
 
 HELD_BYTES = 64 * KIB
 """Who says more than that without waiting for answers has not understood."""
+_RESIZE_S = 0.1
 _LEAST = 16
 """What an empty message counts for."""
 
@@ -83,5 +86,7 @@ class Keyboard:
                 await self._supervisor.resize(self._run_id, size, claims.actor)
             except RunwireError as error:
                 await self._conversation.say(Message(messages.resize_message(error)))
+            # Each is an event for ever: of a window that is being drawn, some will do.
+            await trio.sleep(_RESIZE_S)
             if self._size == size:
                 self._size = None

@@ -254,6 +254,19 @@ async def test_a_viewer_with_the_right_resizes_and_all_viewers_are_told(site: Si
         assert text.startswith("80 24\r\n90 30\r\n")
 
 
+async def test_of_many_sizes_that_come_at_once_the_last_one_counts(site: Site) -> None:
+    """As of a window that is being drawn. Not each of them is an event for ever."""
+    run_id = await pty(site, "sleep", "60")
+    await site.running(run_id)
+    async with watch(site, f"/runs/{run_id}/stream") as typist:
+        for columns in range(100, 200):
+            await typist.say({"type": "resize", "columns": columns, "rows": 30})
+        while not any(message.get("terminal", {}).get("columns") == 199 for message in typist.said):
+            await typist.hear()
+        told = [message for message in typist.said if message.get("event") == "resized"]
+        assert len(told) < 50
+
+
 async def test_who_only_watches_does_not_resize(site: Site) -> None:
     run_id = await pty(site, "sleep", "60")
     await site.running(run_id)

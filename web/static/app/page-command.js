@@ -23,12 +23,14 @@ function makeForm(app) {
   const way = h('select', { id: 'way' },
     h('option', { value: 'shell' }, 'a line for the shell'),
     h('option', { value: 'command' }, 'a program, then one argument a line'));
+  const terminal = h('input', { id: 'terminal', type: 'checkbox' });
   const cwd = h('input', { id: 'cwd', type: 'text', spellcheck: false, className: 'mono' });
   const timeout = h('input', { id: 'timeout', type: 'text', placeholder: '10m', className: 'mono' });
   const tags = h('input', { id: 'tags', type: 'text', spellcheck: false });
   const lineField = makeField('Command', line);
   const fields = {
     shell: lineField, command: lineField,
+    output: makeField('On a terminal', terminal, 'For programs that one types into, or that are silent elsewhere.'),
     cwd: makeField('Directory', cwd, 'Where the server’s jobs.toml is, if left empty.'),
     timeout: makeField('Time limit', timeout, 'Such as 90s, 10m or 2h. None if left empty.'),
     tags: makeField('Tags', tags, 'Words, with spaces between them.'),
@@ -38,12 +40,13 @@ function makeForm(app) {
   return makeRunForm(app, {
     fields,
     content: [
-      lineField.element, wayField.element,
+      lineField.element, wayField.element, fields.output.element,
       h('details', {}, h('summary', {}, 'More'), fields.cwd.element, fields.timeout.element, fields.tags.element),
     ],
     label: 'Run',
     request: () => ({
       ...(way.value === 'shell' ? { shell: line.value.trim() } : { command: line.value.replace(/\n+$/, '').split('\n') }),
+      ...(terminal.checked && { output: 'pty' }),
       ...(cwd.value.trim() && { cwd: cwd.value.trim() }),
       ...(timeout.value.trim() && { timeout: timeout.value.trim() }),
       ...(tags.value.trim() && { tags: tags.value.trim().split(/\s+/) }),
