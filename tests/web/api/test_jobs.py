@@ -12,7 +12,7 @@ async def test_jobs_come_in_the_order_of_the_file_with_what_they_take(site: Site
     assert hello["params"]["name"]["type"] == "string"
     assert hello["params"]["name"]["default"] == "world"
     assert hello["last_run"] is None
-    assert jobs[1]["stop"] == {"signal": "TERM", "grace_s": 5.0}
+    assert jobs[1]["stop"] == {"signal": "TERM", "grace_s": 5.0, "scope": "tree"}
 
 
 async def test_a_job_knows_its_newest_run(site: Site) -> None:
