@@ -310,4 +310,7 @@ def _missing_interpreter(program: bytes, env: dict[bytes, bytes]) -> str | None:
 
 
 if __name__ == "__main__":
-    main()
+    try:  # noqa: SIM105 - contextlib takes its time
+        main()
+    except ConnectionError:
+        pass  # The server was killed. The gate of what was being made has closed with it.

@@ -1,0 +1,65 @@
+"""A short form of the trial: it passes, it begins well at every first step, and it can fail."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from supervisor.log.logfile import log_path
+from supervisor.wire import SubmitRequest
+from tests.crash.points import FIRST_POINTS
+from tests.crash.promises import Ledger, check_all, check_journal
+from tests.crash.server import Server
+from tests.crash.trial import attempt
+
+
+def test_a_server_that_dies_again_and_again_keeps_its_promises(tmp_path: Path) -> None:
+    """Ten deaths; `./dev bench crash` goes on for as long as one likes."""
+    figures = attempt(tmp_path, seed=1, seconds=0.1)
+    assert figures.broken == ()
+    assert figures.deaths.total() == 10
+    assert figures.runs > 10
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def test_a_first_start_that_is_killed_can_be_repeated(server: Server) -> None:
+    for point in FIRST_POINTS:
+        assert not server.start(point), f"it was never {point}"
+        assert server.start()
+        assert server.client.submit(SubmitRequest(job="brief", id="first")).value.id == "first"
+        server.end(signal.SIGTERM)
+        shutil.rmtree(server.state)
+
+
+def test_promises_that_are_broken_are_noticed(server: Server) -> None:
+    ledger = Ledger()
+    server.start()
+    for run_id in ("cut", "changed", "forgotten", "twice"):
+        ledger.expect(run_id, "chatty")
+        server.client.submit(SubmitRequest(job="chatty", id=run_id))
+        ledger.runs[run_id].acknowledged = True
+    while any(not run.status.ended for run in server.runs().values()):
+        pass
+    check_all(server, ledger)
+    check_journal(server.state, ledger)
+    assert ledger.broken == []
+    with log_path(server.state / "logs", "cut").open("r+b") as file:
+        file.write(b"x")
+    ledger.runs["changed"].reads(0, b"never written")
+    server.delete("forgotten")
+    with (server.directory / "twice").open("a") as file:
+        file.write("be")
+    check_all(server, ledger)
+    assert {line.split()[0] for line in ledger.broken} == set(ledger.runs)
