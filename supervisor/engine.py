@@ -26,6 +26,7 @@ from supervisor.live import LiveRun, Posting
 from supervisor.log.capture import keep_synced
 from supervisor.log.logwriter import LogWriter
 from supervisor.log.pacing import PipeBudget
+from supervisor.log.repair import set_aside
 from supervisor.model import (
     SYSTEM,
     Actor,
@@ -319,6 +320,8 @@ class Engine:
         """Its log, as soon as one can be made; None if a stop was asked for before that."""
         while live.stop.request is None or not unless_stopped:
             try:
+                if unless_stopped:
+                    set_aside(self._state.logs, live.run.id)
                 log = LogWriter.create(self._state.logs, live.run.id, live.run.spec.log_limit)
             except StorageUnavailable as exc:
                 live.trouble = exc.message

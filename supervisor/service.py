@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from supervisor.jobs.resolve import override_stop, resolve_request
 from supervisor.journal import Journal
 from supervisor.live import LiveRun
 from supervisor.log.logfile import remove_log
+from supervisor.log.repair import fill_up
 from supervisor.logsearch import Searches
 from supervisor.logview import LogView
 from supervisor.model import (
@@ -66,6 +68,8 @@ from supervisor.wire import (
     SubmitRequest,
 )
 
+_log = logging.getLogger("runwire")
+
 _CHECK_S = 2.0
 """A journal that takes longer than this to answer is not ready."""
 
@@ -89,6 +93,7 @@ class Supervisor:
         self.logs = logs
         """The directory of the runs' logs."""
         self._jobs = jobs
+        self._deleting: set[str] = set()
         self.retention = Retention()
         """What is kept of runs that have ended."""
         self._settings: Settings | None = None
@@ -267,7 +272,9 @@ class Supervisor:
         run = await self.get(run_id)
         if run_id in self._engine.live or not run.status.ended:
             raise RunNotEnded(f"run {run_id} has not ended; cancel it first")
-        with trio.CancelScope(shield=True):
+        self._deleting.add(run_id)
+        with trio.CancelScope(shield=True), ExitStack() as afterwards:
+            afterwards.callback(self._deleting.discard, run_id)
             # The log goes first: as long as the run is known, nobody else can get its id.
             await trio.to_thread.run_sync(remove_log, self.logs, run_id)
             await self._journal.delete(run_id)
@@ -317,7 +324,12 @@ class Supervisor:
 
     def open_log(self, run: Run) -> LogView:
         """The run's log for one viewer, who closes it."""
-        return LogView(self.logs, run.id, self._engine.live.get(run.id))
+        live = self._engine.live.get(run.id)
+        if live is None and run.log_size and run.id not in self._deleting:
+            with suppress(StorageUnavailable):  # then there is less to see
+                if fill_up(self.logs, run.id, run.log_size):
+                    _log.error("the log of run %s was gone, or cut short", run.id)
+        return LogView(self.logs, run.id, live)
 
     def log_info(self, run: Run) -> LogInfo:
         """How long the run's log is and where it begins."""

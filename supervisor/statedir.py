@@ -7,6 +7,7 @@ instance      a random name, and the directory (st_dev:st_ino) that it is the na
 journal.db    runs, events and issued tokens (with journal.db-wal and journal.db-shm beside it)
 logs/         one log and index a run
 token.key     signs the tokens issued here; made once
+restoring/    what a restore has not yet put in place
 runwire.sock  where the command line finds the server
 ```
 """
@@ -25,6 +26,8 @@ from msgspec import Struct
 
 from supervisor.errors import StateDirError
 
+RESTORING = "restoring"
+"""The directory in which a restore is prepared. While it is there, the state is not whole."""
 _INSTANCE = re.compile(r"[0-9a-f]{16}")
 
 
@@ -62,13 +65,23 @@ def open_state_dir(path: Path) -> Iterator[StateDir]:
     Raises StateDirError if it cannot be used, or another server is using it.
     """
     path = path.absolute()
+    with lock_state_dir(path):
+        yield _prepare(path)
+
+
+@contextmanager
+def lock_state_dir(path: Path) -> Iterator[None]:
+    """Make the directory at `path` if need be, and hold its lock; nothing else in it is touched.
+
+    Raises as `open_state_dir`.
+    """
     try:
         _make(path)
         lock = _lock(path)
     except OSError as error:
         raise StateDirError(f"state directory {path} cannot be used: {_why(error)}") from error
     try:
-        yield _prepare(path)
+        yield
     finally:
         os.close(lock)
 
@@ -101,6 +114,11 @@ def _lock(path: Path) -> int:
 
 
 def _prepare(path: Path) -> StateDir:
+    if (path / RESTORING).exists():
+        raise StateDirError(
+            f"state directory {path}: a restore was not finished; "
+            "run `runwire restore --replace` again"
+        )
     try:
         state = StateDir(path, _instance(path))
         state.logs.mkdir(mode=0o700, exist_ok=True)

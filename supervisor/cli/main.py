@@ -41,6 +41,8 @@ _MODULES = MappingProxyType(
         "drain": "supervisor.cli.service",
         "install-service": "supervisor.cli.service",
         "uninstall-service": "supervisor.cli.service",
+        "backup": "supervisor.cli.backup",
+        "restore": "supervisor.cli.backup",
         "doctor": "supervisor.cli.doctor",
         "completion": "supervisor.cli.server",
     }

@@ -104,12 +104,15 @@ def open_database(path: Path) -> sqlite3.Connection:
     cannot be written.
     """
     try:
+        torn = _left_open(path)
         path.touch(mode=0o600)
         database = _connect(path)
     except (OSError, sqlite3.Error) as error:
         raise StateDirError(f"{path}: the journal cannot be opened: {error}") from error
     try:
-        _recognise(database, path)
+        recognise(database, path)
+        if torn:
+            _check_after_a_crash(database, path)
         _configure(database, path)
         _migrate(database)
     except sqlite3.Error as error:
@@ -135,7 +138,8 @@ def _connect(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _recognise(database: sqlite3.Connection, path: Path) -> None:
+def recognise(database: sqlite3.Connection, path: Path) -> None:
+    """Raise StateDirError unless this is a journal, of a version that we know."""
     version = _number(database, "PRAGMA user_version")
     application = _number(database, "PRAGMA application_id")
     if application != APPLICATION_ID and _number(database, "SELECT count(*) FROM sqlite_schema"):
@@ -155,6 +159,26 @@ def _configure(database: sqlite3.Connection, path: Path) -> None:
     database.execute("PRAGMA synchronous = FULL")
     database.execute("PRAGMA foreign_keys = ON")
     database.execute(f"PRAGMA journal_size_limit = {64 * MIB}")
+
+
+def whole(database: sqlite3.Connection) -> str | None:
+    """Why the file is damaged, in SQLite's words; None if it is whole. Reads all of it."""
+    (answer,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    return None if answer == "ok" else str(answer).splitlines()[-1]
+
+
+def _left_open(path: Path) -> bool:
+    """Whether whoever wrote it last did not close it: an orderly end leaves no such file."""
+    log = path.with_name(path.name + "-wal")
+    return log.exists() and log.stat().st_size > 0
+
+
+def _check_after_a_crash(database: sqlite3.Connection, path: Path) -> None:
+    fault = whole(database)
+    if fault is not None:
+        raise StateDirError(
+            f"{path}: the journal is damaged ({fault}); restore a backup, docs/operations.md"
+        )
 
 
 def _migrate(database: sqlite3.Connection) -> None:

@@ -152,18 +152,26 @@ class LogWriter:
         try:
             time_us = _now_us() if time_us is None else time_us
             if not room:
-                self._mark(logindex.NOT_KEPT, time_us)
-                os.ftruncate(self._log_fd, self.size + len(data))
-                written = len(data)
+                self.skip(len(data), time_us=time_us)
                 self.overflowed = True
-            else:
-                self._mark(stream, time_us)
-                written = os.pwrite(self._log_fd, data[:room], self.size)
+                return len(data)
+            self._mark(stream, time_us)
+            written = os.pwrite(self._log_fd, data[:room], self.size)
         except OSError as exc:
             self._refuse(exc)
             raise
         self._grow(written)
         return written
+
+    def skip(self, count: int, *, time_us: int | None = None) -> None:
+        """Count `count` bytes that are not kept. Raises StorageUnavailable."""
+        try:
+            self._mark(logindex.NOT_KEPT, _now_us() if time_us is None else time_us)
+            os.ftruncate(self._log_fd, self.size + count)
+        except OSError as exc:
+            self._refuse(exc)
+            raise
+        self._grow(count)
 
     def spans_from(self, offset: int, size: int) -> list[Span] | None:
         """See Tail: as far back as the last few records tell."""

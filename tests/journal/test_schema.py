@@ -13,6 +13,7 @@ import pytest
 from supervisor.errors import StateDirError
 from supervisor.journal import Journal, open_journal, schema
 from supervisor.journal.schema import MIGRATIONS, open_database
+from tests.journal.conftest import Facts
 
 HERE = Path(__file__).parent
 ADD_A_COLUMN = ("ALTER TABLE runs ADD COLUMN note TEXT NOT NULL DEFAULT 'none'",)
@@ -134,6 +135,44 @@ class TestMigrations:
 async def test_a_file_of_version_1_is_readable_for_ever(path: Path) -> None:
     async with open_journal(_version_1(path.parent)) as journal:
         await _tell_the_story_of_version_1(journal)
+
+
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS) + 1))
+async def test_a_file_of_any_version_becomes_a_current_one(
+    path: Path, version: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in it can be read, and its tables are those of a new file."""
+    shutil.copy(_version_1(path.parent), path)
+    monkeypatch.setattr(schema, "MIGRATIONS", MIGRATIONS[:version])
+    with closing(open_database(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (version,)
+    monkeypatch.undo()
+    async with open_journal(path) as journal:
+        await _tell_the_story_of_version_1(journal)
+    tables = "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name"
+    with (
+        closing(open_database(path)) as old,
+        closing(open_database(path.with_name("new.db"))) as new,
+    ):
+        assert old.execute(tables).fetchall() == new.execute(tables).fetchall()
+        assert old.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+
+
+async def test_after_a_crash_damage_is_found_at_the_start(path: Path, facts: Facts) -> None:
+    """Wherever in the file it is; after an orderly end nobody reads all of it."""
+    async with open_journal(path) as journal:
+        for number in range(500):
+            await journal.create(facts.submitted(f"r{number}"))
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2 // 4096 * 4096)
+        file.write(b"\xff" * 4096)
+    open_database(path).close()
+    damaged = path.read_bytes()
+    wal = path.with_name(path.name + "-wal")
+    wal.write_bytes(b"a commit that was torn")
+    with pytest.raises(StateDirError, match=r"damaged \(.*\); restore a backup"):
+        open_database(path)
+    assert path.read_bytes() == damaged
 
 
 def _version_1(directory: Path) -> Path:

@@ -1,0 +1,70 @@
+"""Copies of a journal: made while it is written, and checked before anybody relies on them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+from contextlib import closing
+from pathlib import Path
+
+from supervisor.errors import StateDirError, StorageUnavailable
+from supervisor.journal.schema import recognise, whole
+
+
+def copy_journal(source: Path, target: Path) -> None:
+    """Make `target` a copy of `source` as it is at one moment. The server may go on writing.
+
+    The copy is one file. Raises StateDirError if the source is no journal of ours, or damaged, and
+    StorageUnavailable if the copy cannot be written.
+    """
+    with closing(_open(source)) as journal:
+        try:
+            recognise(journal, source)
+            target.touch(mode=0o600)
+            with closing(sqlite3.connect(target, isolation_level=None)) as copy:
+                # In one go: piece by piece it would begin anew at each commit in between.
+                journal.backup(copy)
+                copy.execute("PRAGMA journal_mode = DELETE")
+        except (OSError, sqlite3.Error) as error:
+            raise StorageUnavailable(f"{source} cannot be copied: {error}") from error
+    check_copy(target)
+
+
+def check_copy(path: Path) -> None:
+    """Raise StateDirError unless the file is a whole journal that this Runwire can read."""
+    with closing(_open(path)) as copy:
+        try:
+            recognise(copy, path)
+            fault = whole(copy)
+        except sqlite3.Error as error:
+            raise StateDirError(f"{path}: the journal is damaged: {error}") from error
+    if fault is not None:
+        raise StateDirError(f"{path}: the journal is damaged: {fault}")
+
+
+def run_ids(path: Path) -> list[str]:
+    """The ids of all runs in a journal, oldest first."""
+    with closing(_open(path)) as journal:
+        return [row[0] for row in journal.execute("SELECT id FROM runs ORDER BY seq")]
+
+
+def forget_deleted(copy: Path, source: Path, perhaps: Collection[str]) -> int:
+    """Take runs out of a copy that were deleted from `source` since; how many they were.
+
+    `perhaps` are those for which that is to be found out.
+    """
+    with closing(_open(source)) as journal, closing(_open(copy)) as database:
+        known = "SELECT 1 FROM runs WHERE id = ?"
+        gone = [(it,) for it in perhaps if journal.execute(known, (it,)).fetchone() is None]
+        database.execute("PRAGMA foreign_keys = ON")
+        database.executemany("DELETE FROM runs WHERE id = ?", gone)
+    return len(gone)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    if not path.is_file():
+        raise StateDirError(f"{path}: there is no journal")
+    try:
+        return sqlite3.connect(path, isolation_level=None)
+    except sqlite3.Error as error:
+        raise StateDirError(f"{path}: the journal cannot be opened: {error}") from error
