@@ -7,6 +7,8 @@ line is written until its viewer has it. Memory is what is in RAM, divided among
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -98,6 +100,21 @@ def memory(count: int) -> dict[str, float]:
     return found
 
 
+def stopping(count: int) -> dict[str, float]:
+    """From SIGTERM to the server's end, with so many viewers of whom a tenth never reads."""
+    with serve(max_running=2) as server:
+        client = Client(server)
+        run_id = client.submit(str(build("emit")), "bulk", "50000000")
+        live = client.submit("sleep", "600")
+        with viewers(server, count, [run_id, live], "-k", str(count // 10)):
+            begun = time.perf_counter()
+            os.kill(server.pid, signal.SIGTERM)
+            while ") Z " not in Path(f"/proc/{server.pid}/stat").read_text("utf-8"):
+                time.sleep(0.005)
+            took = time.perf_counter() - begun
+    return {f"SIGTERM to the end with {count} viewers, {count // 10} stalled, s": took}
+
+
 def settled_kib(server: Server) -> int:
     """Memory, once it does not change any more."""
     last = -1
@@ -136,7 +153,7 @@ def main() -> None:
     options = parser.parse_args()
     seconds, crowd, runs = (2, 50, 500) if options.quick else (10, 500, 10_000)
     figures = children(seconds, watched=False) | children(seconds, watched=True)
-    keep("crowds", figures | memory(crowd) | recorded(runs))
+    keep("crowds", figures | memory(crowd) | stopping(100) | recorded(runs))
 
 
 if __name__ == "__main__":
