@@ -185,3 +185,27 @@ def test_a_restore_that_was_killed_is_noticed_and_can_be_repeated(
     assert own_server.run("restore", "--replace", "--state-dir", "s", str(made)).returncode == 0
     own_server.start()
     assert own_server.run_view("ended").exit_code == 3
+
+
+def test_an_older_journal_gives_a_new_run_no_log_of_another(own_server: Server) -> None:
+    """Put in place by hand, it does not know the run whose log is there."""
+    own_server.stop()
+    older = (own_server.state / "journal.db").read_bytes()
+    own_server.start()
+    assert own_server.run("run", "--id", "again", "greet").stdout == b"world 1\n"
+    own_server.stop()
+    (own_server.state / "journal.db").write_bytes(older)
+    own_server.start()
+    assert own_server.json(RunList, "list", "--json").runs == ()
+    assert own_server.run("run", "--id", "again", "both").returncode == 3
+    assert own_server.output("logs", "--stream", "stdout", "again") == "out\n"
+    assert (own_server.state / "logs" / "again.log.foreign").read_bytes() == b"world 1\n"
+
+
+def test_a_log_that_is_cut_is_not_taken_for_whole(own_server: Server) -> None:
+    own_server.run("run", "--id", "cut", "greet")
+    with (own_server.state / "logs" / "cut.log").open("r+b") as file:
+        file.truncate(5)
+    done = own_server.run("logs", "-f", "cut")
+    assert done.stdout == b"world"
+    assert b"3 bytes from offset 5 are not kept" in done.stderr
