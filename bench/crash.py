@@ -5,6 +5,7 @@ broken, and then leaves the state directory and says which promise.
 """
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 from tempfile import mkdtemp
@@ -24,6 +25,7 @@ def main() -> None:
     _report(figures)
     if figures.broken:
         sys.exit("\n".join([f"broken, see {directory}:", *figures.broken]))
+    shutil.rmtree(directory)
 
 
 def _progress(figures: Figures) -> None:
