@@ -7,8 +7,8 @@ from collections.abc import Collection
 import trio
 
 from supervisor.errors import StorageUnavailable
-from supervisor.log.logwriter import LogWriter
-from supervisor.log.pacing import Pace, PipeBudget
+from supervisor.log.logwriter import MAX_SPLICE, LogWriter
+from supervisor.log.pacing import PIPE_BYTES, Pace, PipeBudget
 from supervisor.model import Stream
 
 RETRY_S = 1.0
@@ -19,7 +19,8 @@ async def capture(
 ) -> None:
     """Move everything that comes out of `fd` into `log` until its end. Does not close `fd`.
 
-    A pipe of many small writes is enlarged, if `budget` allows it, and read less often.
+    A pipe of many small writes is enlarged, if `budget` allows it, and read less often. What it
+    holds meanwhile is moved before anything that another stream of the same log has written since.
 
     While the log cannot be written (disk full, I/O error), `fd` is not read, so its writer waits
     as soon as the pipe is full; `log.trouble` says why, and it goes on by itself. One turn moves
@@ -33,6 +34,7 @@ async def capture(
             else:
                 await trio.lowlevel.wait_readable(fd)
             try:
+                _move_rested(log)
                 moved = log.splice(fd, stream)
             except BlockingIOError:
                 retry = False
@@ -44,7 +46,21 @@ async def capture(
                 return
             retry = log.holds(stream)
             if pause_s := pace.pause_s(moved, trio.current_time()):
-                await trio.sleep(pause_s)
+                log.rested[fd] = stream
+                try:
+                    await trio.sleep(pause_s)
+                finally:
+                    del log.rested[fd]
+
+
+def _move_rested(log: LogWriter) -> None:
+    """Move what is in the pipes that are left alone for a moment. Raises StorageUnavailable."""
+    for fd, stream in log.rested.items():
+        try:
+            for _ in range(PIPE_BYTES // MAX_SPLICE):
+                log.splice(fd, stream)
+        except BlockingIOError:
+            continue
 
 
 async def keep_synced(logs: Collection[LogWriter], every_s: float) -> None:

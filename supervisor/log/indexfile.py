@@ -89,6 +89,12 @@ class IndexFile:
                 end = min(end, record.start)
             number = low - 1
 
+    def last_stream(self) -> int | None:
+        """Whose the last chunk is; None if there is none."""
+        self.header()  # it is opened by the first look
+        count = self._count()
+        return self._record(count - 1).stream if count else None
+
     def number_at(self, offset: int) -> int:
         """The number of the record that covers `offset`."""
         return self._find(offset)

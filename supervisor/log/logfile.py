@@ -163,6 +163,11 @@ class LogReader:
         size = self.size
         return min(self._floor(), size)
 
+    @property
+    def ends_in_gap(self) -> bool:
+        """Whether the last bytes, at least, were not kept."""
+        return self._index.last_stream() == logindex.NOT_KEPT
+
     def read(self, offset: int, limit: int) -> list[Piece]:
         """What lies at `offset`, contiguous, up to `limit` bytes; empty at the log's end.
 

@@ -68,6 +68,8 @@ class LogWriter:
         self.floor = 0
         """`oldest`, or what is about to be that."""
         self.grew = Pulse()
+        self.rested: dict[int, Stream] = {}
+        """Pipes whose bytes are left where they are for a moment, and their streams."""
         self._directory = directory
         self._log_fd, self._index_fd = fds
         self._last: Record | None = None

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from supervisor.log.capture import capture
+from supervisor.log.logfile import log_path
 from supervisor.log.logwriter import LogWriter
 from supervisor.log.pacing import PAUSE_S, PIPE_BYTES, Pace, PipeBudget
 from supervisor.model import Stream
@@ -80,6 +82,27 @@ def test_without_budget_nothing_is_enlarged_and_nothing_rested(pipe: int) -> Non
 def test_what_is_no_pipe_is_never_rested(tmp_path: Path) -> None:
     with (tmp_path / "file").open("w") as file, Pace(file.fileno(), PipeBudget()) as pace:
         assert pauses(pace, 10, every_s=0.0001) == {0.0}
+
+
+async def test_what_came_first_is_stored_first_though_its_pipe_was_rested(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """The other stream does not overtake it."""
+    log = LogWriter.create(tmp_path, "r")
+    (out, out_end), (err, err_end) = os.pipe(), os.pipe()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(capture, out, log, Stream.STDOUT, PipeBudget(PIPE_BYTES))
+        nursery.start_soon(capture, err, log, Stream.STDERR)
+        while not log.rested:  # so many small writes that it is rested
+            os.write(out_end, b"line\n")
+            await wait_all_tasks_blocked()
+        size = log.size
+        os.write(out_end, b"the last line\n")
+        os.write(err_end, b"oops\n")
+        os.close(out_end)
+        os.close(err_end)
+    log.close()
+    assert log_path(tmp_path, "r").read_bytes()[size:] == b"the last line\noops\n"
 
 
 async def test_capture_enlarges_the_pipe_of_a_flood_of_lines(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ async def log(call: Call, run_id: str) -> Response:
         if tag is not None and _known(call, tag):
             return no_body(HTTPStatus.NOT_MODIFIED, {"ETag": f'"{tag}"', **_ALWAYS})
         span = _span(call, query, view, kept, tag)
+        whole = not view.reader.ends_in_gap
     stop = None if query.follow and not complete else span.stop
     wanted = Wanted(span.start, stop, query.only)
     response = Response(
@@ -73,7 +74,7 @@ async def log(call: Call, run_id: str) -> Response:
     if query.download:
         response.headers["Content-Disposition"] = f'attachment; filename="{run.id}.log"'
     response.headers.pop("Content-Length", None)
-    if query.only is None and stop is not None:
+    if query.only is None and stop is not None and whole:
         response.headers["Content-Length"] = str(len(span))
     return response
 

@@ -377,3 +377,23 @@ async def test_a_viewer_who_never_reads_holds_up_neither_the_run_nor_another_vie
         assert (await site.ended(run_id))["status"] == "succeeded"
         await until(lambda: open_readers(site) == 0)
         stalled.close()
+
+
+@pytest.mark.parametrize("start", [0, 65_000, 100_000])
+async def test_bytes_that_were_not_kept_are_left_out_and_the_answer_is_whole(
+    open_site: OpenSite, tmp_path: Path, start: int
+) -> None:
+    """How many there are is not known beforehand, so no length is told; the log's size is."""
+    file = tmp_path / "jobs.toml"
+    file.write_text(
+        "[jobs.much]\nshell = 'seq 100000 120000'\nmax_log = '64K'\non_full = 'stop-capture'\n"
+    )
+    async with open_site(jobs=file) as site:
+        run_id = (await site.http.post("/runs", json={"job": "much"})).json()["id"]
+        await site.ended(run_id)
+        answer = await site.http.get(f"/runs/{run_id}/log?from={start}")
+        assert answer.status_code == 200
+        assert "Content-Length" not in answer.headers
+        written = "".join(f"{n}\n" for n in range(100_000, 120_001)).encode()
+        assert answer.content == written[start:65_536]
+        assert answer.headers["Runwire-Log-Size"] == str(len(written))
