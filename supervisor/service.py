@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import math
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from datetime import datetime
@@ -17,20 +16,16 @@ from supervisor.config.settings import Settings
 from supervisor.engine import Engine
 from supervisor.errors import (
     BadValue,
-    InputClosed,
     NoSuchJob,
-    NoTerminal,
     RunEnded,
     RunNotEnded,
-    RunNotRunning,
     RunwireError,
     StorageUnavailable,
 )
-from supervisor.executors import Executor, Input, Pausing
+from supervisor.executors import Executor
 from supervisor.jobs.checks import check_new_id
 from supervisor.jobs.resolve import override_stop, resolve_request
 from supervisor.journal import Journal
-from supervisor.live import LiveRun
 from supervisor.log.logfile import remove_log
 from supervisor.log.repair import fill_up
 from supervisor.logsearch import Searches
@@ -38,32 +33,26 @@ from supervisor.logview import LogView
 from supervisor.model import (
     SYSTEM,
     Actor,
-    Paused,
-    Resized,
-    Resumed,
     Run,
     RunPage,
     RunQuery,
-    Signalled,
     Status,
     StopCause,
     StopRequest,
 )
 from supervisor.queue import Limits
 from supervisor.reloading import compare, take_effect
+from supervisor.running import RunningRuns
 from supervisor.servicemanager import ServiceManager
-from supervisor.signals import parse_signal
 from supervisor.silence import silence_of
-from supervisor.spec import Job, LogLimit, Retention, TerminalSize
+from supervisor.spec import Job, LogLimit, Retention
 from supervisor.statedir import StateDir
 from supervisor.wire import (
     CancelRequest,
     DrainReport,
     EventView,
-    InputTaken,
     LogInfo,
     ReloadReport,
-    SignalRequest,
     Silence,
     SubmitRequest,
 )
@@ -85,6 +74,8 @@ class Supervisor:
         """Fires after every commit of any event."""
         self.searches = Searches()
         """The searches of logs that are under way."""
+        self.running = RunningRuns(engine, journal, executor)
+        """What can be done to runs while they run."""
         self._engine = engine
         self._journal = journal
         self._executor = executor
@@ -181,90 +172,6 @@ class Supervisor:
         if too_late and run.status is not Status.CANCELLED:
             raise RunEnded(f"run {run_id} has already {run.status}; there is nothing to cancel")
         return run
-
-    async def signal(self, run_id: str, request: SignalRequest, by: Actor) -> Run:
-        """Send one signal to a running run. Raises NoSuchRun, BadValue, RunEnded."""
-        signal = parse_signal(request.signal, field="signal")
-        live = self._engine.live.get(run_id)
-        if live is None or live.posted.status is not Status.RUNNING:
-            run = await self.get(run_id)
-            raise RunEnded(f"run {run_id} is {run.status}, so there is nothing to signal")
-        step = await self._executor.signal(live.run, signal, request.scope)
-        if live.posted.status.ended:
-            raise RunEnded(f"run {run_id} ended just when it was signalled")
-        posting = self._engine.post(live, Signalled(step, stopping=False), by)
-        await self._engine.wait_committed(posting)
-        return live.run
-
-    async def pause(self, run_id: str, by: Actor) -> Run:
-        """Suspend a running run's processes; that is on disk when this returns. Harmless to repeat.
-
-        Raises NoSuchRun, RunEnded, and RunNotRunning if it waits or is being stopped.
-        """
-        live, pausing = await self._pausing(run_id)
-        if live.posted.stop is not None:
-            raise RunNotRunning(f"run {run_id} is being stopped")
-        if live.posted.paused_at is None:
-            # No await stands between: a stop that comes next finds it paused, and told so.
-            self._engine.post(live, Paused(pausing.pause()), by)
-        return await self._recorded(live)
-
-    async def resume(self, run_id: str, by: Actor) -> Run:
-        """Let a paused run go on. Harmless if it does. Raises as `pause`."""
-        live, pausing = await self._pausing(run_id)
-        if live.posted.paused_at is not None:
-            pausing.resume()
-            self._engine.post(live, Resumed(), by)
-        return await self._recorded(live)
-
-    async def _pausing(self, run_id: str) -> tuple[LiveRun, Pausing]:
-        live = self._engine.live.get(run_id)
-        if live is None or live.posted.status.ended:
-            run = await self.get(run_id)
-            raise RunEnded(f"run {run_id} has {run.status}; there is nothing to pause")
-        if live.console is None or live.console.pausing is None:
-            raise RunNotRunning(f"run {run_id} has not started yet")
-        return live, live.console.pausing
-
-    async def _recorded(self, live: LiveRun) -> Run:
-        if live.outbox:
-            await self._engine.wait_committed(live.outbox[-1])
-        return live.run
-
-    async def send_input(
-        self, run_id: str, data: bytes, *, end: bool = False, patience_s: float = math.inf
-    ) -> InputTaken:
-        """Hand the run `data` to read, and with `end` their end; what was taken in time.
-
-        Raises NoSuchRun, RunEnded, and InputClosed if it takes none, not yet or not any more.
-        """
-        return await (await self._input(run_id)).send(data, end=end, patience_s=patience_s)
-
-    async def _input(self, run_id: str) -> Input:
-        live = self._engine.live.get(run_id)
-        if live is None or live.posted.status.ended:
-            run = await self.get(run_id)
-            raise RunEnded(f"run {run_id} has {run.status}, so there is nothing that reads")
-        if live.posted.status is Status.QUEUED:
-            raise InputClosed(f"run {run_id} has not started yet")
-        if live.console is None or live.console.input is None:
-            raise InputClosed(f'run {run_id} takes no input: it has no stdin = "open"')
-        return live.console.input
-
-    async def resize(self, run_id: str, size: TerminalSize, by: Actor) -> Run:
-        """Give the run's terminal another size. Raises NoSuchRun, RunEnded, NoTerminal."""
-        live = self._engine.live.get(run_id)
-        if live is None or live.posted.status.ended:
-            run = await self.get(run_id)
-            raise RunEnded(f"run {run_id} has {run.status}, and its terminal is gone")
-        if live.posted.status is Status.QUEUED or live.console is None:
-            raise NoTerminal(f"run {run_id} has not started yet")
-        if live.console.screen is None:
-            raise NoTerminal(f'run {run_id} is on no terminal: it has no output = "pty"')
-        if size != (live.posted.terminal or live.posted.spec.terminal):
-            live.console.screen.resize(size)
-            await self._engine.wait_committed(self._engine.post(live, Resized(size), by))
-        return live.run
 
     async def delete(self, run_id: str, by: Actor) -> None:
         """Forget an ended run and remove its log. Raises NoSuchRun, RunNotEnded."""

@@ -144,21 +144,23 @@ async def test_a_cancel_may_name_its_signal(rig: Rig) -> None:
 async def test_a_signal_changes_no_status(rig: Rig, autojump_clock: MockClock) -> None:
     run = await submit(rig.supervisor, "ignore USR1", "write stdout x", "wait 100")
     with pytest.raises(RunEnded):
-        await rig.supervisor.signal(run.id, SignalRequest("USR1"), TESTER)  # not started yet
+        await rig.supervisor.running.signal(
+            run.id, SignalRequest("USR1"), TESTER
+        )  # not started yet
     await wait_for(rig.supervisor, run.id, Status.RUNNING)
     await wait_all_tasks_blocked()
-    told = await rig.supervisor.signal(run.id, SignalRequest("SIGUSR1"), TESTER)
+    told = await rig.supervisor.running.signal(run.id, SignalRequest("SIGUSR1"), TESTER)
     assert (told.status, told.stop) == (Status.RUNNING, None)
     event = (await rig.supervisor.events(run.id))[-1].entry
     assert (type(event.event).__name__, event.by) == ("Signalled", TESTER)
     with pytest.raises(BadValue):
-        await rig.supervisor.signal(run.id, SignalRequest("x"), TESTER)
+        await rig.supervisor.running.signal(run.id, SignalRequest("x"), TESTER)
     ended = await rig.supervisor.wait_ended(run.id)
     assert ended.status is Status.SUCCEEDED
     with pytest.raises(RunEnded):
-        await rig.supervisor.signal(run.id, SignalRequest("USR1"), TESTER)
+        await rig.supervisor.running.signal(run.id, SignalRequest("USR1"), TESTER)
     with pytest.raises(NoSuchRun):
-        await rig.supervisor.signal("nope", SignalRequest("USR1"), TESTER)
+        await rig.supervisor.running.signal("nope", SignalRequest("USR1"), TESTER)
 
 
 async def test_only_an_ended_run_is_deleted_with_its_log(

@@ -25,7 +25,9 @@ async def send_input(call: Call, run_id: str) -> Response:
     query = call.query(InputQuery)
     await call.run(run_id)
     data = await call.bytes()
-    taken = await call.supervisor.send_input(run_id, data, end=query.eof, patience_s=PATIENCE_S)
+    taken = await call.supervisor.running.send_input(
+        run_id, data, end=query.eof, patience_s=PATIENCE_S
+    )
     return answer(taken)
 
 
@@ -33,4 +35,4 @@ async def resize(call: Call, run_id: str) -> Response:
     """Gives the run's terminal another size."""
     size = await call.body(TerminalSize)
     await call.run(run_id)
-    return answer(call.view(await call.supervisor.resize(run_id, size, call.claims.actor)))
+    return answer(call.view(await call.supervisor.running.resize(run_id, size, call.claims.actor)))

@@ -100,19 +100,21 @@ async def signal(call: Call, run_id: str) -> Response:
     """Sends one signal; the run's status stays."""
     request = await call.body(SignalRequest)
     await call.run(run_id)
-    return answer(call.view(await call.supervisor.signal(run_id, request, call.claims.actor)))
+    return answer(
+        call.view(await call.supervisor.running.signal(run_id, request, call.claims.actor))
+    )
 
 
 async def pause(call: Call, run_id: str) -> Response:
     """Suspends a run's processes; harmless to ask again."""
     await call.run(run_id)
-    return answer(call.view(await call.supervisor.pause(run_id, call.claims.actor)))
+    return answer(call.view(await call.supervisor.running.pause(run_id, call.claims.actor)))
 
 
 async def resume(call: Call, run_id: str) -> Response:
     """Lets a paused run go on; harmless to ask again."""
     await call.run(run_id)
-    return answer(call.view(await call.supervisor.resume(run_id, call.claims.actor)))
+    return answer(call.view(await call.supervisor.running.resume(run_id, call.claims.actor)))
 
 
 async def retry(call: Call, run_id: str) -> Response:

@@ -71,7 +71,7 @@ class Keyboard:
     async def _send(self, data: bytes, *, eof: bool) -> bytes:
         try:
             self._conversation.claims.require(Scope.RUNS_INPUT)
-            taken = await self._supervisor.send_input(self._run_id, data, end=eof)
+            taken = await self._supervisor.running.send_input(self._run_id, data, end=eof)
         except RunwireError as error:
             before = error.taken if isinstance(error, InputClosed) else 0
             return messages.input_message(before, error)
@@ -83,7 +83,7 @@ class Keyboard:
             claims = self._conversation.claims
             try:
                 claims.require(Scope.RUNS_INPUT)
-                await self._supervisor.resize(self._run_id, size, claims.actor)
+                await self._supervisor.running.resize(self._run_id, size, claims.actor)
             except RunwireError as error:
                 await self._conversation.say(Message(messages.resize_message(error)))
             # Each is an event for ever: of a window that is being drawn, some will do.
