@@ -9,6 +9,7 @@ journal.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import resource
@@ -109,6 +110,9 @@ async def _serve(given: Given, manager: ServiceManager) -> None:
                 _log.warning("%s", trouble)
             for trouble in await supervisor.autostart():
                 _log.error("%s", trouble)
+            # What is there now stays; looking through all of it again and again takes ms each time.
+            gc.collect()
+            gc.freeze()
             _announce(settings, sockets, dev=given.dev)
             manager.ready(supervisor.summary())
             attending.start_soon(keep_told, manager, supervisor)

@@ -25,9 +25,9 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a PID namespace"),
     pytest.mark.skipif(shutil.which("nsenter") is None, reason="there is no nsenter"),
 ]
-# Says which signals reach it.
+# Says which signals reach it; not CONT, which is a part of each stop.
 LISTENER = (
-    'for name in HUP USR1 USR2 WINCH CHLD CONT INT; do trap "echo got $name" $name; done; '
+    'for name in HUP USR1 USR2 WINCH CHLD INT; do trap "echo got $name" $name; done; '
     "trap 'echo got TERM; exit 3' TERM; echo ready; while :; do read -t 0.05 _ <&9; done"
 )
 
@@ -122,7 +122,7 @@ async def test_no_signal_is_passed_on_but_the_stop_of_each_run(
         os.mkfifo(tmp_path / "fifo")
         run_id = container.command("submit", "--", "bash", "-c", line).strip()
         await wait_until(lambda: "ready" in container.command("logs", run_id))
-        for name in ("HUP", "USR1", "USR2", "WINCH", "CHLD", "CONT"):
+        for name in ("HUP", "USR1", "USR2", "WINCH", "CHLD"):
             os.kill(container.pid, signal.Signals[f"SIG{name}"])
         assert container.run(run_id).status is Status.RUNNING
         os.kill(container.pid, signal.SIGTERM)

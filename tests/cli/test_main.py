@@ -25,6 +25,8 @@ NEED_NO_SERVER = {
     "check",
     "doctor",
     "completion",
+    "backup",
+    "restore",
     "install-service",
     "uninstall-service",
 }
