@@ -21,7 +21,7 @@ from supervisor.model import Stream
 from supervisor.units import KIB, MIB
 
 _READ_BYTES = 256 * KIB
-_FAR_BYTES = 1 * MIB
+_FAR_BYTES = 32 * MIB
 """So far behind, what is read is likely not in memory any more, and reading may wait for a disk."""
 _CHECK_S = 2.0
 _TOGETHER_US = 100_000

@@ -3,7 +3,7 @@
 Those who watch a run live all want the same bytes at the same time. The first of them reads and
 encodes; for the others it is there, message, frame and all. What a viewer is told depends on the
 log and its place in it alone, so nobody can tell who was first. Nothing is kept without viewers,
-and never more than a few batches a run.
+and never more than KEPT_BYTES of all runs together: those who lag by less share what one has read.
 
 Those who have seen everything wait as a crowd, which is told what comes by whoever wrote it: at
 once, in one go, and without waking any of them. Whoever cannot be told without waiting goes on by
@@ -23,13 +23,16 @@ from msgspec import Struct
 
 from supervisor.errors import RunwireError
 from supervisor.pulse import Pulse
+from supervisor.units import KIB, MIB
 from web.streams.message import Message
 
 _log = logging.getLogger("runwire.web")
 
-_KEPT = 16
-"""Whoever is more than that behind reads by itself."""
+KEPT_BYTES = 4 * MIB
+"""Of what viewers were told last. Whoever is so far behind that it is gone reads by itself."""
 
+
+_OVERHEAD = 1 * KIB
 
 Place = tuple[int, Hashable]
 """An offset in the log, and what the form has to know of all before it."""
@@ -50,6 +53,11 @@ class Batch(Struct, frozen=True):
     def size(self) -> int:
         """Bytes of output."""
         return sum(count for _until, count in self.sent)
+
+    @property
+    def weight(self) -> int:
+        """Bytes of messages, and something for each to be remembered at all."""
+        return _OVERHEAD + sum(len(message.payload) for message in self.messages)
 
 
 class Idle(Protocol):
@@ -118,10 +126,10 @@ class Crowd:
 class Recent:
     """The last batches of one run in one form, and those who wait for the next."""
 
-    def __init__(self) -> None:
-        """Nothing was told yet."""
+    def __init__(self, shelf: Shelf) -> None:
+        """Nothing was told yet; what is goes to the `shelf`."""
         self.viewers = 0
-        self._batches: OrderedDict[Place, Batch] = OrderedDict()
+        self._shelf = shelf
         self._crowds: list[Crowd] = []
 
     async def wait(self, viewer: Idle, place: Place, changed: Pulse) -> None:
@@ -143,28 +151,61 @@ class Recent:
 
     def find(self, place: Place) -> Batch | None:
         """What was told from `place` on."""
-        return self._batches.get(place)
+        return self._shelf.find(self, place)
 
     def keep(self, batch: Batch) -> None:
         """Have `batch` for those who come to where it begins."""
         if self.viewers > 1:
-            self._batches[batch.before] = batch
-            self._batches.move_to_end(batch.before)
-            if len(self._batches) > _KEPT:
-                self._batches.popitem(last=False)
+            self._shelf.keep(self, batch)
+
+
+class Shelf:
+    """The batches that were told last, of all runs; the oldest make room for new ones."""
+
+    def __init__(self, limit: int = KEPT_BYTES) -> None:
+        """`limit` in bytes of messages."""
+        self._limit = limit
+        self._bytes = 0
+        self._batches: OrderedDict[tuple[int, Place], Batch] = OrderedDict()
+
+    def find(self, recent: Recent, place: Place) -> Batch | None:
+        """What was told of a run from `place` on."""
+        return self._batches.get((id(recent), place))
+
+    def keep(self, recent: Recent, batch: Batch) -> None:
+        """Have `batch` for those who come to where it begins."""
+        key = id(recent), batch.before
+        self._drop(key)
+        self._batches[key] = batch
+        self._bytes += batch.weight
+        while self._bytes > self._limit:
+            self._drop(next(iter(self._batches)))
+
+    def forget(self, recent: Recent) -> None:
+        """Nobody comes any more."""
+        for key in [key for key in self._batches if key[0] == id(recent)]:
+            self._drop(key)
+
+    def _drop(self, key: tuple[int, Place]) -> None:
+        batch = self._batches.pop(key, None)
+        if batch is not None:
+            self._bytes -= batch.weight
 
 
 class Batches:
     """The `Recent` of every run that is watched."""
 
-    def __init__(self) -> None:
-        """Nobody watches yet."""
+    def __init__(self, limit: int = KEPT_BYTES) -> None:
+        """Nobody watches yet. `limit` is how many bytes are kept of what they were told."""
+        self._shelf = Shelf(limit)
         self._recent: dict[Hashable, Recent] = {}
 
     @contextmanager
     def watching(self, what: Hashable) -> Iterator[Recent]:
         """That of `what`, a run in a form, while somebody watches."""
-        recent = self._recent.setdefault(what, Recent())
+        recent = self._recent.get(what)
+        if recent is None:
+            recent = self._recent[what] = Recent(self._shelf)
         recent.viewers += 1
         try:
             yield recent
@@ -172,3 +213,4 @@ class Batches:
             recent.viewers -= 1
             if not recent.viewers:
                 del self._recent[what]
+                self._shelf.forget(recent)

@@ -25,7 +25,7 @@ from supervisor.pulse import Pulse
 from supervisor.units import KIB
 from supervisor.wire import EventView, RunView
 from web.api.logbody import LogCursor, Wanted, start_offset
-from web.streams.batches import Alone, Batch, Place, Recent
+from web.streams.batches import Alone, Batch, Place, Recent, Shelf
 from web.streams.forms import Form
 from web.streams.message import Message
 from web.streams.window import Window
@@ -77,7 +77,7 @@ class Viewer:
         self._cursor = LogCursor(view, Wanted(0, None, wish.stream))
         self._window = Window(wish.window)
         self._form = form
-        self._recent = recent or Recent()
+        self._recent = recent or Recent(Shelf())
         self._say_now = say_now or _never
         self._unsaid: Sequence[Message] = ()
         self._told = wish.seq
@@ -165,9 +165,10 @@ class Viewer:
         aligned = _aligned(self._cursor.at)
         limit = aligned if room is None else min(room, aligned)
         place = self._place()
-        if size - self._cursor.at <= _AT_ONCE_BYTES:
-            return self._counted(self._next_batch(place, stop, limit))
-        return self._counted(self._batch_of(place, await self._cursor.read(stop, limit)))
+        batch = self._told_before(place, stop, limit)
+        if batch is None:
+            batch = self._batch_of(place, await self._cursor.read(stop, limit))
+        return self._counted(batch)
 
     # --- as one of a crowd: see `Idle` -----------------------------------------------------------
 
@@ -218,12 +219,15 @@ class Viewer:
     # --- reading ---------------------------------------------------------------------------------
 
     def _next_batch(self, place: Place, stop: int, limit: int) -> Batch:
+        batch = self._told_before(place, stop, limit)
+        return batch or self._batch_of(place, self._cursor.read_now(stop, limit))
+
+    def _told_before(self, place: Place, stop: int, limit: int) -> Batch | None:
+        """What another viewer was told at `place`, if that may be told now."""
         batch = self._recent.find(place)
-        if batch is not None and batch.after[0] <= stop and batch.size <= limit:
-            self.go_on(batch.after)
-            return batch
-        batch = self._batch_of(place, self._cursor.read_now(stop, limit))
-        self._recent.keep(batch)
+        if batch is None or batch.after[0] > stop or batch.size > limit:
+            return None
+        self.go_on(batch.after)
         return batch
 
     def _place(self) -> Place:
@@ -231,12 +235,14 @@ class Viewer:
         return self._here
 
     def _batch_of(self, before: Place, pieces: Sequence[Piece]) -> Batch:
-        return Batch(
+        batch = Batch(
             before=before,
             messages=tuple(self._form.output(pieces)),
             after=self._place(),
             sent=tuple([(p.next, len(p.data)) for p in pieces if isinstance(p, Chunk)]),
         )
+        self._recent.keep(batch)
+        return batch
 
     def _counted(self, batch: Batch) -> Sequence[Message]:
         self._count(batch)

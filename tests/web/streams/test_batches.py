@@ -14,7 +14,7 @@ from supervisor.errors import ShuttingDown
 from supervisor.log.logfile import LogReader, Piece
 from supervisor.model import Stream
 from tests.web.scene import EVERYTHING, Said, Scene, parsed
-from web.streams.batches import Batch, Batches, Recent
+from web.streams.batches import Batch, Batches, Recent, Shelf
 from web.streams.forms import BinaryForm, JsonForm
 from web.streams.message import Message
 from web.streams.viewer import Viewer, Wish
@@ -207,7 +207,7 @@ def test_sharing_changes_nothing_that_anybody_is_told(
             for start, window in zip(starts, windows, strict=False)
         ]
         alone = [texts(await scene.told(wish)) for wish in wishes]
-        recent = Recent()
+        recent = Recent(Shelf())
         recent.viewers = 2
         shared: dict[int, list[Said]] = {}
 
@@ -239,8 +239,9 @@ def texts(said: list[Said]) -> dict[str, str]:
     }
 
 
-def test_only_a_few_batches_are_kept_and_none_for_one_viewer() -> None:
-    batches = Batches()
+def test_only_so_much_is_kept_of_all_runs_and_nothing_for_one_viewer() -> None:
+    """The oldest go first, whose run they are of does not matter."""
+    batches = Batches(limit=16 * (1024 + len(b"{}")))
     batches_at = [
         Batch((n, None), (Message(b"{}"),), (n + 1, None), ((n + 1, 1),)) for n in range(100)
     ]
@@ -252,8 +253,12 @@ def test_only_a_few_batches_are_kept_and_none_for_one_viewer() -> None:
             assert other is not recent
             for batch in batches_at:
                 recent.keep(batch)
-            assert [place for place in range(100) if recent.find((place, None))] == [
-                *range(84, 100)
-            ]
+            assert [n for n in range(100) if recent.find((n, None))] == [*range(84, 100)]
+            other.viewers += 1
+            other.keep(batches_at[5])
+            other.keep(batches_at[5])
+            other.viewers -= 1
+            assert other.find((5, None)) is batches_at[5]
+            assert [n for n in range(100) if recent.find((n, None))] == [*range(85, 100)]
     with batches.watching("run") as later:
         assert later.find((99, None)) is None
