@@ -28,7 +28,7 @@ from web.streams.message import Message
 
 _log = logging.getLogger("runwire.web")
 
-KEPT_BYTES = 4 * MIB
+KEPT_BYTES = 2 * MIB
 """Of what viewers were told last. Whoever is so far behind that it is gone reads by itself."""
 
 
