@@ -1,4 +1,4 @@
-"""Commands about runs that ask the server once: submit, list, show, cancel, signal, retry, jobs."""
+"""Commands about runs that ask the server once: submit, list, show, signal, retry, jobs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import click
 
 from supervisor.cli import render
 from supervisor.cli.colour import to_terminal
-from supervisor.cli.exitcodes import code_of_error
 from supervisor.cli.options import (
     CommandAfterDashes,
     complete_job,
-    complete_run,
     json_option,
     run_argument,
     run_options,
@@ -20,13 +18,12 @@ from supervisor.cli.options import (
     scope_option,
     server_options,
 )
-from supervisor.cli.output import print_facts, print_json, print_table, say, say_error
+from supervisor.cli.output import print_facts, print_json, print_table, say
 from supervisor.client.address import Address
 from supervisor.client.api import Client, Reply, RunFilter
-from supervisor.errors import RunwireError
 from supervisor.model import Status
 from supervisor.spec import StopScope
-from supervisor.wire import CancelRequest, RunView, SignalRequest, SubmitRequest
+from supervisor.wire import RunView, SignalRequest, SubmitRequest
 
 
 @click.command(cls=CommandAfterDashes)
@@ -109,50 +106,6 @@ def show(address: Address, run_id: str, *, as_json: bool, events: bool) -> None:
 @click.command()
 @server_options
 @json_option
-@click.option("--force", is_flag=True, help="Kill at once.")
-@click.option("--signal", metavar="NAME", help="Send this instead of the run's own stop signal.")
-@click.option("--grace", metavar="DURATION", help="From that signal to KILL, such as 30s.")
-@scope_option("Whom that signal is for.")
-@click.option("--wait", is_flag=True, help="Return when the runs have ended.")
-@click.argument("run_ids", metavar="RUN...", nargs=-1, required=True, shell_complete=complete_run)
-def cancel(  # noqa: PLR0913 - one for each flag
-    address: Address,
-    run_ids: tuple[str, ...],
-    *,
-    as_json: bool,
-    force: bool,
-    signal: str | None,
-    grace: str | None,
-    scope: str | None,
-    wait: bool,
-) -> None:
-    """Cancel runs: stop each one with its whole process tree.
-
-    Cancelling a run that is already cancelled, or being cancelled, is no error; with --force the
-    second time kills. A run that ended otherwise stays what it is, and that is an error.
-    """
-    client = Client(address)
-    wish = CancelRequest(signal=signal, grace=grace, scope=scope_of(scope), force=force)
-    code = 0
-    for run_id in run_ids:
-        try:
-            reply = client.cancel(run_id, wish)
-            if wait:
-                reply = _ended(client, reply)
-        except RunwireError as exc:
-            say_error(exc)
-            code = code or code_of_error(exc)
-            continue
-        if as_json:
-            print_json(reply.json)
-        else:
-            click.echo(f"{run_id}\t{render.how_it_is(reply.value)}")
-    raise click.exceptions.Exit(code)
-
-
-@click.command()
-@server_options
-@json_option
 @run_argument
 @scope_option("Whom it is for.  [default: tree]")
 @click.argument("signal")
@@ -199,14 +152,3 @@ def _print_id(reply: Reply[RunView], *, as_json: bool) -> None:
         print_json(reply.json)
     else:
         click.echo(reply.value.id)
-
-
-def _ended(client: Client, reply: Reply[RunView]) -> Reply[RunView]:
-    """The run as it ended."""
-    if not reply.value.status.ended:
-        import trio  # noqa: PLC0415 - only those who wait pay for it
-
-        from supervisor.cli.attach import wait_ended  # noqa: PLC0415 - as above
-
-        trio.run(wait_ended, client, reply.value)
-    return client.run(reply.value.id)

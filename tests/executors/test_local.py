@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -34,6 +33,7 @@ from supervisor.processes.launcher import Launcher
 from supervisor.spec import LogLimit, OnFull, RunSpec, StopPolicy
 from supervisor.testing import TESTER, a_run, noise, open_console, wait_until
 from supervisor.testing.rig import ConsoleRig
+from tests.descriptors import free_descriptors
 
 STEPS = (sys.executable, "-I", "-S", str(Path(__file__).parent.parent / "programs" / "steps.py"))
 MB = 1_000_000
@@ -218,31 +218,12 @@ async def test_cpu_time_is_the_runs_own(executor: LocalExecutor, tmp_path: Path)
 # --- no descriptors left ---------------------------------------------------------------------------
 
 
-@contextmanager
-def no_descriptors() -> Iterator[None]:
-    """All descriptors that we may have are taken."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
-    taken: list[int] = []
-    try:
-        while True:
-            try:
-                taken.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-            except OSError:
-                break
-        yield
-    finally:
-        for fd in taken:
-            os.close(fd)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 async def test_without_descriptors_a_run_does_not_start_and_says_why(
     executor: LocalExecutor, tmp_path: Path
 ) -> None:
     run = a_run(shell("exit 0"))
     with trio.fail_after(20), open_console(tmp_path, run) as rig:
-        with no_descriptors():
+        with free_descriptors(0):
             outcome = await executor.execute(run, rig.console)
         assert isinstance(outcome, NotStarted)
         assert outcome.message == "cannot make its output pipes: Too many open files"
@@ -258,7 +239,7 @@ async def test_without_descriptors_a_run_ends_as_it_does(
     (tmp_path / "not-yet").touch()
     async with live(executor, tmp_path, spec) as (rig, outcomes):
         await rig.wait_event(Started)
-        with no_descriptors():
+        with free_descriptors(0):
             (tmp_path / "not-yet").rename(tmp_path / "go")
             while not outcomes:
                 await trio.testing.wait_all_tasks_blocked(0.01)
@@ -273,7 +254,7 @@ async def test_without_descriptors_a_run_can_be_stopped(
     """The group is reached, and the descriptor that its end gives back is enough to look."""
     async with live(executor, tmp_path, shell("sleep 60 & echo ready; wait")) as (rig, outcomes):
         await rig.wait_output(b"ready")
-        with no_descriptors():
+        with free_descriptors(0):
             rig.stop.ask(FORCE)
             while not outcomes:
                 await trio.testing.wait_all_tasks_blocked(0.01)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import resource
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from supervisor.model import Exited, NotStarted
 from supervisor.processes.launcher import Launcher
 from supervisor.spec import OutputMode, RunSpec, Stdin, StdinMode, StdinSource
 from supervisor.testing import a_run, open_console
+from tests.descriptors import free_descriptors
 
 SPECS = [
     (OutputMode.SPLIT, StdinMode.OPEN),
@@ -38,27 +37,6 @@ async def executor(tmp_path: Path) -> AsyncIterator[LocalExecutor]:
     launcher.close()
 
 
-@contextmanager
-def descriptors_left(count: int) -> Iterator[None]:
-    """So many can be opened, and no more."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
-    taken: list[int] = []
-    try:
-        while True:
-            try:
-                taken.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-            except OSError:
-                break
-        for _ in range(count):
-            os.close(taken.pop())
-        yield
-    finally:
-        for fd in taken:
-            os.close(fd)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 def open_descriptors() -> list[str]:
     return sorted(path.name for path in Path("/proc/self/fd").iterdir())
 
@@ -74,7 +52,7 @@ async def test_however_few_descriptors_are_left_a_run_works_or_fails_and_leaves_
     for count in range(MANY):
         run = a_run(spec, f"run-{count}")
         with trio.fail_after(60), open_console(tmp_path, run) as rig:
-            with descriptors_left(count):
+            with free_descriptors(count):
                 outcome = await executor.execute(run, rig.console)
             if isinstance(outcome, NotStarted):
                 assert not worked, f"{count} are enough, and {count - 1} were"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import stat
 import subprocess
@@ -23,6 +22,7 @@ from supervisor.processes import procfs
 from supervisor.processes.launcher import GatedProcess, Launcher, LaunchRequest
 from supervisor.processes.launcher_child import NEVER_STARTED
 from supervisor.testing import wait_until
+from tests.descriptors import free_descriptors
 
 PYTHON = (sys.executable, "-I", "-S", "-c")
 ENV = {"PATH": "/usr/bin:/bin"}
@@ -387,27 +387,6 @@ async def test_a_launcher_that_cannot_be_started_is_told(
             await launcher.launch(request("true"), stdio)
     monkeypatch.undo()
     assert (await carry_out(launcher, request("true"))).code == 0
-
-
-@contextmanager
-def free_descriptors(count: int) -> Iterator[None]:
-    """All descriptors that we may have are taken, but for `count`."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
-    taken: list[int] = []
-    try:
-        while True:
-            try:
-                taken.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-            except OSError:
-                break
-        for _ in range(count):
-            os.close(taken.pop())
-        yield
-    finally:
-        for fd in taken:
-            os.close(fd)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @pytest.mark.parametrize("running", [False, True], ids=["first", "later"])

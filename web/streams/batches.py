@@ -30,8 +30,6 @@ _log = logging.getLogger("runwire.web")
 
 KEPT_BYTES = 2 * MIB
 """Of what viewers were told last. Whoever is so far behind that it is gone reads by itself."""
-
-
 _OVERHEAD = 1 * KIB
 
 Place = tuple[int, Hashable]

@@ -183,7 +183,10 @@ class Viewer:
         if size - at > _AT_ONCE_BYTES:
             raise Alone
         self.go_on(place)
-        batch = self._next_batch(place, size, _aligned(at))
+        limit = _aligned(at)
+        batch = self._told_before(place, size, limit)
+        if batch is None:
+            batch = self._batch_of(place, self._cursor.read_now(size, limit))
         if batch.after == place:
             raise Alone  # Nothing could be read: not a thing to try for ever in here.
         return batch
@@ -217,10 +220,6 @@ class Viewer:
             self._form.resume(carry)
 
     # --- reading ---------------------------------------------------------------------------------
-
-    def _next_batch(self, place: Place, stop: int, limit: int) -> Batch:
-        batch = self._told_before(place, stop, limit)
-        return batch or self._batch_of(place, self._cursor.read_now(stop, limit))
 
     def _told_before(self, place: Place, stop: int, limit: int) -> Batch | None:
         """What another viewer was told at `place`, if that may be told now."""
