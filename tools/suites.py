@@ -9,11 +9,19 @@ from collections.abc import Callable
 
 from tools.debian import need
 from tools.npm import need_programs
+from tools.trixie import want_trixie
+
+
+def need_systemd() -> None:
+    """To boot one on this machine, and the later one of Debian 13 where that can be had."""
+    need("systemd", "systemd-container", "dbus", "curl")
+    want_trixie()
+
 
 SUITES: dict[str, Callable[[], None]] = {
     "npm": need_programs,
     "uml": lambda: need("user-mode-linux", "systemd", "dbus"),
-    "systemd": lambda: need("systemd", "systemd-container", "dbus", "curl"),
+    "systemd": need_systemd,
 }
 
 

@@ -4,35 +4,32 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tools.base import ROOT
+from tools.trixie import ENVIRONMENT, root_of_trixie
 
 JOBS = "/etc/runwire/jobs.toml"
 SERVICE = "runwire.service"
 
 _SCRIPT = Path(__file__).with_name("boot-systemd.sh")
-RUNWIRE = Path(sys.executable).with_name("runwire")
+_WHEELS = "/mnt"
 _PATIENCE_S = 120
 _CURL = ["curl", "-sS", "--max-time", "60", "--unix-socket", "/run/runwire/runwire.sock"]
 
 
 class Machine:
-    """What this machine's own file system holds, seen through a layer that is thrown away."""
+    """A file system seen through a layer that is thrown away, and a systemd that runs on it."""
 
-    def __init__(self, name: str) -> None:
-        """It is started at once; raises CalledProcessError if it does not come up."""
+    def __init__(self, name: str, program: Path, options: Iterable[str]) -> None:
+        """It is started at once; `program` is its runwire. Raises CalledProcessError if not."""
         self.name = name
-        places = (ROOT, RUNWIRE.parent.parent, Path(sys.base_prefix).resolve())
-        hidden = [str(place) for place in places if place.is_relative_to("/tmp")]
-        # What is there is hidden by a /tmp of its own.
-        self._control("start", "--name", name, *(x for p in hidden for x in ("--bind-ro", p)))
-        # Whoever the service runs as has to be able to execute what is under test.
-        for program in (RUNWIRE, Path(sys.executable).resolve()):
-            for part in (program, *program.parents):
-                self.run("chmod", "a+rx", str(part), check=False)
+        self.program = str(program)
+        self._control("start", "--name", name, *options)
+        self.systemd = int(self.output("systemctl", "--version").split()[1])
+        """Its version."""
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """One command on it, as root, to its end."""
@@ -56,7 +53,7 @@ class Machine:
 
     def runwire(self, *arguments: str) -> str:
         """What a command of Runwire says."""
-        return self.output(str(RUNWIRE), *arguments)
+        return self.output(self.program, *arguments)
 
     def get(self, path: str) -> str:
         """What the service answers over its Unix socket."""
@@ -104,3 +101,26 @@ class Machine:
             check=check,
             timeout=_PATIENCE_S,
         )
+
+
+def this_machine(name: str) -> Machine:
+    """With what this machine's own file system holds, and so the Runwire under test."""
+    program = Path(sys.executable).with_name("runwire")
+    places = (ROOT, program.parent.parent, Path(sys.base_prefix).resolve())
+    hidden = [str(place) for place in places if place.is_relative_to("/tmp")]
+    # What is there is hidden by a /tmp of its own.
+    machine = Machine(name, program, (x for p in hidden for x in ("--bind-ro", p)))
+    # Whoever the service runs as has to be able to execute what is under test.
+    for file in (program, Path(sys.executable).resolve()):
+        for part in (file, *file.parents):
+            machine.run("chmod", "a+rx", str(part), check=False)
+    return machine
+
+
+def debian_13(name: str, wheels: Path) -> Machine:
+    """With Debian 13's systemd and Python, and the one wheel in `wheels` installed."""
+    options = ("--root", str(root_of_trixie()), "--bind-ro", f"{wheels}:{_WHEELS}")
+    machine = Machine(name, ENVIRONMENT / "bin/runwire", options)
+    pip = f"{ENVIRONMENT}/bin/pip install -q --no-index --no-deps {_WHEELS}/*.whl"
+    machine.run("sh", "-c", pip)
+    return machine

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.systemd.machine import JOBS, RUNWIRE, Machine
+from tests.systemd.machine import JOBS, Machine
 
 pytestmark = pytest.mark.systemd
 
@@ -49,7 +49,7 @@ def test_start_returns_when_it_serves_and_says_how_it_is(service: Machine) -> No
 
 def test_runs_are_those_of_the_services_user_in_groups_of_their_own(service: Machine) -> None:
     done = service.output(
-        str(RUNWIRE), "run", "--socket", SOCKET, "--shell", "id -un; cat /proc/self/cgroup"
+        service.program, "run", "--socket", SOCKET, "--shell", "id -un; cat /proc/self/cgroup"
     )
     assert done.splitlines()[0] == "runwire"
     assert "/runwire.service/runwire-" in done
@@ -110,7 +110,9 @@ def test_stop_lets_runs_end_properly_and_takes_the_time_that_they_need(service: 
         run_id = service.runwire("submit", "--grace", "30s", "--shell", slow).strip()
         wait(service, run_id, "running")
         service.run(
-            "sh", "-c", f"until {RUNWIRE} logs {run_id} | grep -q ready; do sleep 0.05; done"
+            "sh",
+            "-c",
+            f"until {service.program} logs {run_id} | grep -q ready; do sleep 0.05; done",
         )
         service.run("systemctl", "stop", "runwire.service")
         assert service.property("Result") == "success"
@@ -156,7 +158,7 @@ def test_it_is_undone_cleanly(machine: Machine) -> None:
     assert left == ""
     assert machine.property("LoadState") == "not-found"
     assert "hello" in machine.output("cat", JOBS)
-    assert machine.run(str(RUNWIRE), "uninstall-service", check=False).returncode == 66
+    assert machine.run(machine.program, "uninstall-service", check=False).returncode == 66
     machine.runwire("install-service", "--now")
     assert machine.property("ActiveState") == "active"
     machine.run("systemctl", "disable", "--now", "runwire.service", "runwire.socket")

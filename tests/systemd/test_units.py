@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.serviceunits import shipped
+from tests.systemd.machine import Machine
 
 pytestmark = pytest.mark.systemd
 
@@ -56,9 +57,31 @@ def test_exposure(tmp_path: Path, drop_ins: tuple[str, ...], limit: float) -> No
 
 
 def test_keys_of_later_versions_stand_in_their_drop_in_alone() -> None:
-    service = (shipped() / "runwire.service").read_text()
-    assert "notify-reload" not in service
-    assert "DelegateSubgroup" not in service
+    assert "DelegateSubgroup" not in (shipped() / "runwire.service").read_text()
     later = (shipped() / "runwire.service.d/10-systemd-254.conf").read_text()
-    assert "notify-reload" in later
     assert "DelegateSubgroup" in later
+    # systemd would wait for it, and not hear whether it failed.
+    assert "notify-reload" not in later
+
+
+def test_systemd_understands_what_was_installed_for_it(machine: Machine) -> None:
+    """On a later one that is more than the units themselves."""
+    done = machine.run("systemd-analyze", "verify", "runwire.service", "runwire.socket")
+    assert done.stderr == ""
+    later = "10-systemd-254.conf" in machine.property("DropInPaths")
+    assert later == (machine.systemd >= 254)
+
+
+def test_exposure_of_what_was_installed(machine: Machine) -> None:
+    said = machine.output("systemd-analyze", "security", "runwire.service")
+    found = re.search(r"exposure level for runwire.service: ([0-9.]+)", said)
+    assert found
+    assert float(found[1]) <= EXPOSURE[()]
+
+
+def test_a_later_systemd_begins_the_server_beside_its_runs(service: Machine) -> None:
+    """Not in the group of the whole service, where no process may be once limits hold."""
+    if service.systemd < 254:
+        pytest.skip("the server goes there by itself, when there are limits")
+    group = service.output("cat", f"/proc/{service.property('MainPID')}/cgroup")
+    assert "/runwire.service/supervisor\n" in group
