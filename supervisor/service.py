@@ -240,6 +240,11 @@ class Supervisor:
 
     def log_info(self, run: Run) -> LogInfo:
         """How long the run's log is and where it begins."""
+        live = self._engine.live.get(run.id)
+        if live is not None and live.log is not None and run.log_size is None:
+            return LogInfo(size=live.log.size, oldest=live.log.oldest)
+        if run.status is Status.QUEUED:
+            return LogInfo(size=0, oldest=0)
         with self.open_log(run) as view:
             size = view.reader.size if run.log_size is None else run.log_size
             return LogInfo(size=size, oldest=view.reader.oldest)

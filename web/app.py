@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import Any
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
@@ -29,6 +28,7 @@ from web.door import asking_request, check_host, own_names, peer_of
 from web.fence.peer import Peer
 from web.pages import Pages
 from web.problems import HttpProblem, plain_problem, problem_of, problem_response
+from web.shortcut import Asgi, Shortcut
 from web.socketio.late import LateSocketIo
 from web.streams.websockets import Streams
 
@@ -103,6 +103,7 @@ def _make_app(
     app.register_error_handler(HttpProblem, _on_http_problem)
     app.register_error_handler(HTTPException, _on_http_exception)
     app.register_error_handler(Exception, _on_bug)
+    app.asgi_app = Shortcut(app.asgi_app, supervisor, settings, auth, _HEADERS)  # type: ignore[method-assign]
     if settings.base_path:
         app.asgi_app = _without_base(app.asgi_app, settings.base_path)  # type: ignore[assignment, method-assign]
     return app
@@ -188,10 +189,7 @@ async def _on_bug(error: Exception) -> Response:
 # --- under a path of another server --------------------------------------------------------------
 
 
-_Asgi = Callable[[Scope, ASGIReceiveCallable, ASGISendCallable], Coroutine[Any, Any, None]]
-
-
-def _without_base(app: _Asgi, base: str) -> _Asgi:
+def _without_base(app: Asgi, base: str) -> Asgi:
     """`app` with `base` taken off every path; a proxy may have taken it off already."""
 
     async def call(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:

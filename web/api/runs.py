@@ -14,6 +14,7 @@ from quart import Response
 from supervisor.access.claims import Claims, Scope
 from supervisor.errors import BadValue, Forbidden, NoSuchJob, RunEnded
 from supervisor.model import Run, RunQuery, Status
+from supervisor.service import Supervisor
 from supervisor.spec import RunSpec
 from supervisor.wire import (
     CancelRequest,
@@ -47,11 +48,17 @@ class ListQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 async def submit(call: Call) -> Response:
     """Takes a run in; it is on disk when the answer comes."""
-    request = await call.body(SubmitRequest)
-    call.claims.require(Scope.RUNS_EXEC if request.job is None else Scope.RUNS_SUBMIT)
-    _check_covered(call.claims, job=request.job, run_id=request.id)
-    run, created = await call.supervisor.submit(request, call.claims.actor)
+    run, created = await take_in(call.supervisor, call.claims, await call.body(SubmitRequest))
     return _created(call, run) if created else answer(call.view(run))
+
+
+async def take_in(
+    supervisor: Supervisor, claims: Claims, request: SubmitRequest
+) -> tuple[Run, bool]:
+    """As `Supervisor.submit`, for whom it may be done. Raises what they deserve else."""
+    claims.require(Scope.RUNS_EXEC if request.job is None else Scope.RUNS_SUBMIT)
+    _check_covered(claims, job=request.job, run_id=request.id)
+    return await supervisor.submit(request, claims.actor)
 
 
 async def list_runs(call: Call) -> Response:

@@ -326,13 +326,13 @@ class AppTasks:
         async def put(message: ASGIReceiveEvent) -> None:
             # The application is free to end without having heard everything.
             with contextlib.suppress(trio.BrokenResourceError):
-                if not message["type"].endswith(".disconnect"):
-                    await to_app.send(message)
-                    return
                 try:
                     to_app.send_nowait(message)
                 except trio.WouldBlock:
-                    alive.cancel()
+                    if message["type"].endswith(".disconnect"):
+                        alive.cancel()
+                    else:
+                        await to_app.send(message)
 
         self._nursery.start_soon(run)
         return put

@@ -10,6 +10,8 @@ probes what depends on it. What differs from the original, and why:
   the rest, and one frame could not be shared. What follows the handshake is `wsstream`'s.
 * A pause (a request while another is being answered) does not hold the reading task, which has to
   notice that the client is gone.
+* The head of an answer whose length is known is sent together with the first of its body, which is
+  at hand then: one write(2), and the client wakes up once.
 * Handing a finished connection on to the next request waits for nothing, since the task that does
   it is being cancelled at that moment.
 """
@@ -20,9 +22,10 @@ import sys
 from http import HTTPStatus
 
 import h11
-from hypercorn.events import Closed, Updated
+from hypercorn.events import Closed, RawData, Updated
 from hypercorn.protocol import h11 as base
 from hypercorn.protocol.events import Body, Data, EndBody, Request
+from hypercorn.typing import H11SendableEvent
 
 from web.fence.wsstream import WebSocketStream
 from web.problems import PROBLEM_TYPE, encode_problem, plain_problem
@@ -96,6 +99,10 @@ def _header(request: h11.Request, wanted: bytes) -> bytes:
     return b",".join(value for name, value in request.headers if name == wanted)
 
 
+def _has_length(response: h11.Response) -> bool:
+    return any(name == b"content-length" for name, _value in response.headers)
+
+
 def _plain(request: h11.Request) -> h11.Request:
     """The request without an offer of WebSocket extensions."""
     if not _header(request, b"sec-websocket-extensions"):
@@ -112,6 +119,9 @@ def _plain(request: h11.Request) -> h11.Request:
 
 class Http1(base.H11Protocol):
     """One connection's requests, one after the other."""
+
+    _head = b""
+    """Of the answer that is being given, if it waits for the body."""
 
     @property
     def busy(self) -> bool:
@@ -221,6 +231,18 @@ class Http1(base.H11Protocol):
             return
         self.connection.start_next_cycle()
         await self.send(Updated(idle=True))
+
+    async def _send_h11_event(self, event: H11SendableEvent) -> None:
+        try:
+            data = self._head + (self.connection.send(event) or b"")
+        except h11.LocalProtocolError:
+            if self.connection.their_state is not h11.ERROR:
+                raise
+            return
+        waits = isinstance(event, h11.Response) and _has_length(event)
+        self._head = data if waits else b""
+        if data and not waits:
+            await self.send(RawData(data))
 
     async def _refuse(self, refusal: Refusal) -> None:
         body = encode_problem(plain_problem(refusal.status, refusal.detail))
