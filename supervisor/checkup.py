@@ -15,14 +15,18 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from msgspec import Struct
 
 from supervisor.config.bind import Bind
 from supervisor.config.settings import Settings
+from supervisor.errors import StateDirError
+from supervisor.journal.copying import check_journal
 from supervisor.model import Tracking
 from supervisor.processes.cgroup import Cgroups, open_cgroups
 from supervisor.processes.controllers import SHARED_LIMITS, lacking
+from supervisor.statedir import refuse_a_lost_journal
 from supervisor.units import GIB, KIB, MIB
 
 DESCRIPTORS_A_RUN = 10
@@ -57,6 +61,7 @@ def check_up(settings: Settings) -> Iterator[Finding]:
     yield _limits()
     yield _group_signals()
     yield from _state_dir(supervisor.state_dir)
+    yield from _journal(supervisor.state_dir)
     yield _open_files(supervisor.max_running)
     yield _processes(supervisor.max_running)
     yield _pipes(supervisor.max_running)
@@ -132,8 +137,8 @@ def _state_dir(path: Path) -> Iterator[Finding]:
     if not there.is_dir():
         yield Finding("state directory", Level.FAILURE, f"{there} is no directory")
         return
-    if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
-        yield Finding("state directory", Level.FAILURE, f"{there} is not ours to write in")
+    if fault := _cannot_write(there):
+        yield Finding("state directory", Level.FAILURE, f"{there} cannot be used: {fault}")
         return
     mode = path.stat().st_mode if there == path else 0
     if mode & 0o022:
@@ -147,6 +152,34 @@ def _state_dir(path: Path) -> Iterator[Finding]:
     text = f"{free / GIB:.1f} GiB of {size / GIB:.1f} GiB are free"
     low = Level.WARNING if free < GIB else Level.OK
     yield Finding("disk", Level.FAILURE if free < _LEAST_DISK else low, text)
+
+
+def _cannot_write(directory: Path) -> str | None:
+    """Why no file can be made and read there; tried with one that has no name."""
+    try:
+        next(directory.iterdir(), None)
+        with TemporaryFile(dir=directory) as file:
+            file.write(bytes(_PAGE))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as exc:
+        return exc.strerror
+    return None
+
+
+def _journal(state_dir: Path) -> Iterator[Finding]:
+    """What a server would say of it that starts there. It is read from one end to the other."""
+    path = state_dir / "journal.db"
+    try:
+        if path.exists():
+            check_journal(path)
+            yield Finding("journal", Level.OK, f"{path} is whole")
+        else:
+            refuse_a_lost_journal(path, state_dir / "logs")
+    except StateDirError as exc:
+        yield Finding("journal", Level.FAILURE, exc.message)
+    except OSError as exc:
+        yield Finding("journal", Level.FAILURE, f"{path} cannot be read: {exc.strerror}")
 
 
 def _open_files(max_running: int) -> Finding:

@@ -25,7 +25,7 @@ from msgspec import Struct
 
 from supervisor.access.tokenkey import open_token_key
 from supervisor.access.tokens import Tokens, open_tokens
-from supervisor.attendance import keep_told, keep_watched, stopping
+from supervisor.attendance import keep_storage_watched, keep_told, keep_watched, stopping
 from supervisor.config.settings import Settings, load, override
 from supervisor.errors import BadValue, ConfigError
 from supervisor.executors.local import LocalExecutor
@@ -56,7 +56,8 @@ def serve(
 
     SIGHUP has jobs.toml read again.
 
-    Raises ConfigError, BadValue, StateDirError and ListenError, each before anything was started.
+    Raises ConfigError, BadValue, StateDirError and ListenError, each before anything was started,
+    and StorageUnavailable if it was told to stop and the ends of runs cannot be recorded.
     """
     manager = take_service_manager()
 
@@ -117,6 +118,7 @@ async def _serve(given: Given, manager: ServiceManager) -> None:
             manager.ready(supervisor.summary())
             attending.start_soon(keep_told, manager, supervisor)
             attending.start_soon(keep_watched, manager, supervisor)
+            attending.start_soon(keep_storage_watched, supervisor)
             async with trio.open_nursery() as serving:
                 serving.start_soon(_then_cancel, supervisor.wait_drained, serving)
                 await _until_told_to_stop(signals, supervisor)

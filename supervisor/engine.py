@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import bisect
 import logging
+import math
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -57,6 +58,8 @@ _ID_BYTES = 6
 _ID_TRIES = 8
 _RETRY_S = 1.0
 """How long to wait before storage that failed is tried again."""
+_RECORD_S = 10.0
+"""How long a server that is stopped waits for storage that fails, with nothing else to do."""
 
 _log = logging.getLogger("runwire.engine")
 
@@ -183,7 +186,7 @@ class Engine:
     def troubles(self) -> list[str]:
         """What cannot be stored right now, in words."""
         logs = [log.trouble for log in self._open_logs.values()]
-        found = [*logs, *(live.trouble for live in self.live.values()), self._trouble]
+        found = [self._trouble, *logs, *(live.trouble for live in self.live.values())]
         return [trouble for trouble in found if trouble is not None]
 
     @property
@@ -222,7 +225,10 @@ class Engine:
         self.changed.fire()
 
     async def stop_all(self, *, force: bool = False) -> None:
-        """Take no more runs, stop those that run and see their end. Who waits goes on waiting."""
+        """Take no more runs, stop those that run and see their end. Who waits goes on waiting.
+
+        Raises StorageUnavailable if all have ended, and that could not be recorded for a while.
+        """
         self._closing = True
         for live in [self.live[run_id] for run_id in self._active]:
             request = StopRequest(StopCause.SHUTDOWN, live.run.spec.stop, SYSTEM, force)
@@ -230,8 +236,24 @@ class Engine:
                 live.stop.ask(request)  # It has not started, so it waits again.
             else:
                 self._nursery.start_soon(self._stop_quietly, live, request)
-        while self._active:
-            await self.changed.wait()
+        await self._wait_recorded()
+
+    async def _wait_recorded(self) -> None:
+        """Return once no run holds a slot any more. Raises as `stop_all`."""
+        with trio.CancelScope() as patience:
+            while self._active:
+                if self._trouble is None or any(
+                    not self.live[run_id].posted.status.ended for run_id in self._active
+                ):
+                    patience.deadline = math.inf
+                elif patience.deadline == math.inf:
+                    patience.deadline = trio.current_time() + _RECORD_S
+                await self.changed.wait()
+        if patience.cancelled_caught:
+            raise StorageUnavailable(
+                f"runs have ended, and that cannot be recorded: {', '.join(sorted(self._active))} "
+                f"({self._trouble}); the next start finds them lost"
+            )
 
     async def _stop_quietly(self, live: LiveRun, request: StopRequest) -> None:
         with suppress(StorageUnavailable):  # `troubles` tells.

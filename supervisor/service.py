@@ -299,7 +299,10 @@ class Supervisor:
             await self.changed.wait()
 
     async def stop_all(self, *, force: bool = False) -> None:
-        """Take no more runs, stop those that run and see their end; `force` kills them."""
+        """Take no more runs, stop those that run and see their end; `force` kills them.
+
+        Raises StorageUnavailable if all have ended, and that could not be recorded for a while.
+        """
         await self._engine.stop_all(force=force)
 
     def counts(self) -> tuple[int, int]:
@@ -309,7 +312,11 @@ class Supervisor:
     def summary(self) -> str:
         """How things are, in a few words for people."""
         waiting, running = self.counts()
-        return f"{running} running, {waiting} queued"
+        return "; ".join([f"{running} running, {waiting} queued", *self.troubles()[:1]])
+
+    def troubles(self) -> Sequence[str]:
+        """What cannot be stored right now, in words; what concerns all runs first."""
+        return self._engine.troubles()
 
     async def check_ready(self) -> Sequence[str]:
         """What keeps the server from doing its work, in words; empty when nothing does."""
@@ -322,6 +329,7 @@ class Supervisor:
                 await self._journal.check()
             except StorageUnavailable as exc:
                 found.append(exc.message)
+        found = list(dict.fromkeys(found))
         if patience.cancelled_caught:
             found.append(f"the journal did not answer within {_CHECK_S:g} s")
         return found

@@ -122,7 +122,7 @@ def _prepare(path: Path) -> StateDir:
     try:
         state = StateDir(path, _instance(path))
         state.logs.mkdir(mode=0o700, exist_ok=True)
-        _refuse_a_lost_journal(state)
+        refuse_a_lost_journal(state.journal, state.logs)
     except OSError as error:
         raise StateDirError(f"state directory {path} cannot be used: {_why(error)}") from error
     return state
@@ -147,11 +147,14 @@ def _instance(path: Path) -> str:
     return name
 
 
-def _refuse_a_lost_journal(state: StateDir) -> None:
-    """Starting anew beside the logs of earlier runs would silently forget those runs."""
-    if not state.journal.exists() and any(state.logs.glob("*.log")):
+def refuse_a_lost_journal(journal: Path, logs: Path) -> None:
+    """Starting anew beside the logs of earlier runs would silently forget those runs.
+
+    Raises StateDirError.
+    """
+    if not journal.exists() and any(logs.glob("*.log")):
         raise StateDirError(
-            f"{state.journal} is missing, but {state.logs} holds logs of runs; "
+            f"{journal} is missing, but {logs} holds logs of runs; "
             "restore the journal, or move the logs away to start anew"
         )
 

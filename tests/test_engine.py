@@ -45,6 +45,7 @@ from supervisor.testing import (
     wait_for,
 )
 from supervisor.wire import CancelRequest, SubmitRequest
+from tests.fulldisk import Disk
 
 
 @pytest.fixture(params=[True, False], ids=["intent-first", "intent-with-start"])
@@ -567,25 +568,6 @@ async def test_recovered_runs_hold_their_slots_and_their_order(
 
 
 # --- storage that fails ----------------------------------------------------------------------------
-
-
-class Disk:
-    """Lets the journal's writes fail as long as it is `full`."""
-
-    def __init__(self, rig: Rig) -> None:
-        self.full = False
-        self.refused = 0
-        writer = rig.journal._writer
-        write = writer.write
-
-        async def refuse(work: object, *, may_abandon: bool = False) -> object:
-            if self.full:
-                self.refused += 1
-                await trio.lowlevel.checkpoint()
-                raise StorageUnavailable("the journal cannot be written: disk full")
-            return await write(work, may_abandon=may_abandon)  # type: ignore[arg-type]
-
-        writer.write = refuse  # type: ignore[method-assign,assignment]
 
 
 async def test_a_full_disk_refuses_new_runs_and_keeps_the_events_of_others(

@@ -20,6 +20,7 @@ def need_systemd() -> None:
 
 SUITES: dict[str, Callable[[], None]] = {
     "npm": need_programs,
+    "root": lambda: need("strace", "e2fsprogs"),
     "uml": lambda: need("user-mode-linux", "systemd", "dbus"),
     "systemd": need_systemd,
 }

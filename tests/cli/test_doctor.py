@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -120,6 +121,36 @@ def test_a_server_that_runs_is_asked(server: Server) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert f"one runs at {server.socket}; it tracks processes by " in done.stdout
     assert "address:" not in done.stdout
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_a_journal_is_read_and_left_as_it_is(own_server: Server, how: signal.Signals) -> None:
+    own_server.output("run", "greet")
+    own_server.stop(how)
+    before = {path.name: path.read_bytes() for path in own_server.state.glob("journal.db*")}
+    told = found(own_server.directory)["journal"]
+    assert (told.level, told.text) == (Level.OK, f"{own_server.state}/journal.db is whole")
+    after = {path.name: path.read_bytes() for path in own_server.state.glob("journal.db*")}
+    assert {name: data for name, data in after.items() if not name.endswith("-shm")} == {
+        name: data for name, data in before.items() if not name.endswith("-shm")
+    }
+
+
+def test_a_journal_that_is_damaged_or_gone_is_a_failure(own_server: Server) -> None:
+    """A server would not start."""
+    own_server.output("run", "greet")
+    own_server.stop()
+    journal = own_server.state / "journal.db"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:4096] + b"#" * (len(whole) - 4096))
+    told = found(own_server.directory, code=1)["journal"]
+    assert told.level is Level.FAILURE
+    assert "the journal is damaged" in told.text
+    journal.unlink()
+    told = found(own_server.directory, code=1)["journal"]
+    assert told.level is Level.FAILURE
+    assert told.text.startswith(f"{journal} is missing, but ")
+    journal.write_bytes(whole)
 
 
 def test_mistakes_in_the_configuration_are_failures(tmp_path: Path) -> None:

@@ -63,6 +63,8 @@ async def log(call: Call, run_id: str) -> Response:
             return no_body(HTTPStatus.NOT_MODIFIED, {"ETag": f'"{tag}"', **_ALWAYS})
         span = _span(call, query, view, kept, tag)
         whole = not view.reader.ends_in_gap
+        if len(span):
+            view.reader.read(span.start, 1)  # what cannot be read is said while that can be said
     stop = None if query.follow and not complete else span.stop
     wanted = Wanted(span.start, stop, query.only)
     response = Response(

@@ -9,6 +9,7 @@ import os
 import socket
 import stat
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,7 @@ def close_all(sockets: Sequence[socket.socket]) -> None:
 
 
 def remove_files(paths: Sequence[Path]) -> None:
-    """Remove the files of Unix sockets that are closed now."""
+    """Remove the files of Unix sockets that are closed now; one that stays is in nobody's way."""
     for path in paths:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
