@@ -91,6 +91,10 @@ class Engine:
         self._nursery = nursery
         self._waiting: list[Ticket] = []
         self._active: dict[str, Ticket] = {}
+        self._posted: dict[str, LiveRun] = {}
+        """Those of which something is to be committed, in the order in which it was posted."""
+        self._committing = False
+        """Whether somebody is at work on these."""
         self._open_logs: dict[str, LogWriter] = {}
         self._pipes = PipeBudget()
         self._recovered = False
@@ -167,9 +171,11 @@ class Engine:
         live.posted = lifecycle.advance(live.posted, entry)
         posting = Posting(live.posted, entry)
         live.outbox.append(posting)
-        if not hold and not live.committing:
-            live.committing = True
-            self._nursery.start_soon(self._commit_outbox, live)
+        if not hold:
+            self._posted[live.run.id] = live
+            if not self._committing:
+                self._committing = True
+                self._nursery.start_soon(self._commit_posted)
         return posting
 
     async def wait_committed(self, posting: Posting) -> None:
@@ -366,45 +372,55 @@ class Engine:
         self._wait(live)
 
     def _end(self, live: LiveRun, event: Event, by: Actor) -> Posting:
-        """Have its end recorded; `_commit_outbox` then lets go of it."""
+        """Have its end recorded; `_commit_posted` then lets go of it."""
         live.log_complete = True
         return self.post(live, event, by)
 
     def _let_go(self, live: LiveRun) -> None:
-        """Its end is on disk: see who may start in its place."""
+        """Its end is on disk: another may start in its place."""
         del self.live[live.run.id]
         self._active.pop(live.run.id, None)
         live.ended.set()
-        self._admit()
 
     # --- recording ------------------------------------------------------------------------------
 
     def _poster(self, live: LiveRun) -> Callable[[Event, Actor], Posting]:
         return lambda event, by: self.post(live, event, by)
 
-    async def _commit_outbox(self, live: LiveRun) -> None:
-        """Commit what was posted for this run, in order, until nothing is left."""
-        while live.outbox:
-            batch = list(live.outbox)
-            for posting, event in zip(batch, await self._commit(batch), strict=True):
-                live.outbox.popleft()
-                live.events.append(event)
-                self.last_seq = max(self.last_seq, event.seq)
-                live.run = posting.run
-                posting.committed.set()
-            if live.run.status.ended:
-                self._let_go(live)
-            live.changed.fire()
+    async def _commit_posted(self) -> None:
+        """Commit what was posted, for all runs together, in order, until nothing is left."""
+        while self._posted:
+            lives = list(self._posted.values())
+            self._posted.clear()
+            batches = [list(live.outbox) for live in lives]
+            for live, batch, events in zip(
+                lives, batches, await self._commit(batches), strict=True
+            ):
+                self._committed(live, batch, events)
+            self._admit()
             self.changed.fire()
-        live.committing = False
+        self._committing = False
 
-    async def _commit(self, batch: Sequence[Posting]) -> list[EventView]:
+    def _committed(
+        self, live: LiveRun, batch: Sequence[Posting], events: Sequence[EventView]
+    ) -> None:
+        """Show what is on disk now."""
+        for posting, event in zip(batch, events, strict=True):
+            live.outbox.popleft()
+            live.events.append(event)
+            self.last_seq = max(self.last_seq, event.seq)
+            live.run = posting.run
+            posting.committed.set()
+        if live.run.status.ended:
+            self._let_go(live)
+        live.changed.fire()
+
+    async def _commit(self, batches: Sequence[Sequence[Posting]]) -> list[list[EventView]]:
         """What happened has happened, so storage that fails is tried until it works."""
+        changes = [(batch[-1].run, [posting.entry for posting in batch]) for batch in batches]
         while True:
             try:
-                events = await self._journal.record_all(
-                    batch[-1].run, [posting.entry for posting in batch]
-                )
+                events = await self._journal.record_all(changes)
             except StorageUnavailable as exc:
                 self._trouble = exc.message
                 self.changed.fire()

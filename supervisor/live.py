@@ -40,8 +40,6 @@ class LiveRun:
         """All events of the run that are on disk, oldest first; only ever appended to."""
         self.outbox: deque[Posting] = deque()
         """Decided and not yet on disk, in order."""
-        self.committing = False
-        """Whether somebody is at work on the outbox."""
         self.ticket = Ticket(
             run_id=run.id,
             seq=run.seq,

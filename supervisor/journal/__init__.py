@@ -71,16 +71,16 @@ class Journal:
 
         Raises NoSuchRun, or IllegalTransition if the stored run cannot have become this one.
         """
-        return (await self.record_all(run, [entry]))[0]
+        return (await self.record_all([(run, [entry])]))[0][0]
 
-    async def record_all(self, run: Run, entries: Sequence[Entry]) -> list[EventView]:
-        """Store `run` as `entries` have left it, and them as its next events: all or nothing.
+    async def record_all(
+        self, changes: Sequence[tuple[Run, Sequence[Entry]]]
+    ) -> list[list[EventView]]:
+        """Store each run as its entries have left it, and them as its next events: all or nothing.
 
         Raises as `record`.
         """
-        return await self._writer.write(
-            functools.partial(writes.record_all, run=run, entries=entries)
-        )
+        return await self._writer.write(functools.partial(writes.record_all, changes=changes))
 
     async def delete(self, run_id: str) -> None:
         """Forget an ended run and its events; their `seq` are never used again.

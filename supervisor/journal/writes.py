@@ -57,12 +57,14 @@ def create(
     return Created(run=run, event=_append(database, run, entry), new=True)
 
 
-def record(database: sqlite3.Connection, run: Run, entry: Entry) -> EventView:
-    """As `record_all`, for one entry."""
-    return record_all(database, run, [entry])[0]
+def record_all(
+    database: sqlite3.Connection, changes: Sequence[tuple[Run, Sequence[Entry]]]
+) -> list[list[EventView]]:
+    """As `record`, for several runs."""
+    return [record(database, run, entries) for run, entries in changes]
 
 
-def record_all(database: sqlite3.Connection, run: Run, entries: Sequence[Entry]) -> list[EventView]:
+def record(database: sqlite3.Connection, run: Run, entries: Sequence[Entry]) -> list[EventView]:
     """Store `run` as `entries` have left it, and them.
 
     Raises NoSuchRun, or IllegalTransition if the stored run cannot have become this one.

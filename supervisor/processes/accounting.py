@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import resource
 from contextlib import suppress
-from pathlib import Path
 
 from msgspec import structs
 
@@ -29,15 +28,15 @@ def measure(rusage: resource.struct_rusage, group: RunCgroup | None, at_gate: in
     own = Usage(user_s=rusage.ru_utime, system_s=rusage.ru_stime)
     if group is None:
         return _with_largest(own, rusage, at_gate)
-    times = _numbers(group.path / "cpu.stat")
+    times = _numbers(group, "cpu.stat")
     if times.keys() >= {"user_usec", "system_usec"}:
         own = Usage(
             user_s=times["user_usec"] / 1e6,
             system_s=times["system_usec"] / 1e6,
             cpu_by=Meter.CGROUP,
-            peak_processes=_number(group.path / "pids.peak"),
+            peak_processes=_number(group, "pids.peak"),
         )
-    peak = _number(group.path / "memory.peak")
+    peak = _number(group, "memory.peak")
     if peak is None:
         return _with_largest(own, rusage, at_gate)
     return _with_memory(own, peak, Meter.CGROUP)
@@ -54,16 +53,16 @@ def _with_memory(usage: Usage, peak: int, by: Meter) -> Usage:
     return structs.replace(usage, peak_memory=peak, memory_by=by)
 
 
-def _number(file: Path) -> int | None:
+def _number(group: RunCgroup, file: str) -> int | None:
     """The number that the file has; None if there is no such file here."""
     with suppress(OSError, ValueError):
-        return int(file.read_text("ascii"))
+        return int(group.read(file))
     return None
 
 
-def _numbers(file: Path) -> dict[str, int]:
+def _numbers(group: RunCgroup, file: str) -> dict[str, int]:
     """The numbers that the file has by name; none if there is no such file here."""
     with suppress(OSError, ValueError):
-        pairs = map(str.split, file.read_text("ascii").splitlines())
+        pairs = map(str.split, group.read(file).decode("ascii").splitlines())
         return {name: int(number) for name, number in pairs}
     return {}

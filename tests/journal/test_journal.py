@@ -168,10 +168,10 @@ class TestRefusals:
         ended, entries = life[-1][0], [entry for _run, entry in life]
         for bad in (entries[:2], [*entries, entries[-1]], entries[::-1], []):
             with pytest.raises(IllegalTransition):
-                await journal.record_all(ended, bad)
+                await journal.record_all([(ended, bad)])
         assert await journal.get("r") == queued
         assert len(await journal.events("r")) == 1
-        views = await journal.record_all(ended, entries)
+        (views,) = await journal.record_all([(ended, entries)])
         assert [view.entry for view in views] == entries
         assert [view.run_seq for view in views] == [2, 3, 4]
         assert await journal.get("r") == ended

@@ -82,7 +82,7 @@ def populated(
             run = create(database, entry, digest=None, attempt=1, retry_of=None).run
             if TO[status]:
                 for following, entry in facts.life(run, *TO[status]):
-                    record(database, following, entry)
+                    record(database, following, [entry])
                     run = following
             runs.insert(0, run)
         database.execute("COMMIT")
