@@ -161,10 +161,11 @@ class Connection:
         return None
 
     def _wait_until(self, deadline: float) -> None:
-        """Have the reader look again, and give up at `deadline`."""
-        self._deadline = deadline
-        self._resume = True
-        self._reading.cancel()
+        """Have the reader give up at `deadline`, and take up what has come before its turn."""
+        self._deadline = self._reading.deadline = deadline
+        if self._protocol.ahead:
+            self._resume = True
+            self._reading.cancel()
         self._ended.fire()
 
     # --- what the protocol says ------------------------------------------------------------------
