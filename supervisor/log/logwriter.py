@@ -12,9 +12,11 @@ hole there, and the index says that nothing was kept.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import select
 import sys
+import termios
 import threading
 import time
 from pathlib import Path
@@ -58,7 +60,7 @@ class LogWriter:
     def __init__(
         self, directory: Path, run_id: str, fds: tuple[int, int], limit: LogLimit | None = None
     ) -> None:
-        """Use `create` or `reopen`. `fds` are the open log and index."""
+        """Use `create` or `reopen`. `fds` are the open log and index, -1 for one that is not there."""
         self.run_id = run_id
         self.overflowed = False
         """Whether there were bytes that were not kept because the log was full."""
@@ -125,6 +127,8 @@ class LogWriter:
         room = self._room()
         if stream in self._held or not room:
             return self._copy(fd, stream)
+        if self._index_fd < 0 and not _waits_in(fd):
+            return self._copy(fd, stream)  # the end of a stream on which nothing ever came
         try:
             self._mark(stream, _now_us())
             moved = os.splice(
@@ -224,11 +228,12 @@ class LogWriter:
         try:
             found = os.fstat(self._log_fd)
             self.size = found.st_size
-            index_size = os.fstat(self._index_fd).st_size
-            if index_size < logindex.HEADER_SIZE:
-                _write_whole(self._index_fd, logindex.pack_header(Header()), 0)
-            else:
-                self._take_up_index()
+            if self._index_fd >= 0:
+                index_size = os.fstat(self._index_fd).st_size
+                if index_size < logindex.HEADER_SIZE:
+                    _write_whole(self._index_fd, logindex.pack_header(Header()), 0)
+                else:
+                    self._take_up_index()
             if self.size and not self._count:
                 self._write_record(Record(0, Stream.STDOUT, found.st_mtime_ns // 1000), 0)
         except OSError as exc:
@@ -283,11 +288,29 @@ class LogWriter:
             self._write_record(new, number)
 
     def _write_record(self, record: Record, number: int) -> None:
+        if self._index_fd < 0:
+            self._make_index()
         _write_whole(self._index_fd, logindex.pack_record(record), logindex.position(number))
         kept = self._recent if number == self._count else self._recent[:-1]
         self._recent = (*kept[1 - _RECENT :], record)
         self._last = record
         self._count = number + 1
+
+    def _make_index(self) -> None:
+        """Not before there is something to put into it: many runs write nothing."""
+        fd = -1
+        try:
+            path = index_path(self._directory, self.run_id)
+            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            _write_whole(fd, logindex.pack_header(Header()), 0)
+        except OSError as exc:
+            if fd >= 0:
+                os.close(fd)
+            self._write_trouble = (
+                f"the index of the log of run {self.run_id} cannot be made: {exc.strerror}"
+            )
+            raise StorageUnavailable(self._write_trouble) from exc
+        self._index_fd = fd
 
     def _copy(self, fd: int, stream: Stream) -> int:
         """Read and write, where splice(2) cannot; what finds no room on the disk is held."""
@@ -332,12 +355,15 @@ class LogWriter:
 
 
 def _open_files(directory: Path, run_id: str) -> tuple[int, int]:
-    """The log and the index, made if they are not there. No O_APPEND: splice(2) refuses it."""
-    flags = os.O_RDWR | os.O_CREAT
+    """The log, made if it is not there, and the index, -1 if it is not. No O_APPEND: splice(2)
+    refuses it.
+    """
     try:
-        log_fd = os.open(log_path(directory, run_id), flags, 0o600)
+        log_fd = os.open(log_path(directory, run_id), os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            return log_fd, os.open(index_path(directory, run_id), flags, 0o600)
+            return log_fd, os.open(index_path(directory, run_id), os.O_RDWR)
+        except FileNotFoundError:
+            return log_fd, -1
         except BaseException:
             os.close(log_fd)
             raise
@@ -350,6 +376,11 @@ def _open_files(directory: Path, run_id: str) -> tuple[int, int]:
 def _write_whole(fd: int, data: bytes, offset: int) -> None:
     if os.pwrite(fd, data, offset) < len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _waits_in(fd: int) -> int:
+    """How many bytes can be read from a pipe or terminal now."""
+    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def _read_ready(fd: int) -> bytes:

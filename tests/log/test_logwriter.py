@@ -20,6 +20,7 @@ from supervisor.log.logfile import Chunk, LogReader, index_path, log_path, remov
 from supervisor.log.logindex import Header, Record
 from supervisor.log.logwriter import MAX_SPLICE, LogWriter
 from supervisor.model import Stream
+from tests.descriptors import free_descriptors
 
 OUT, ERR = Stream.STDOUT, Stream.STDERR
 LIMIT = 1 << 20
@@ -343,6 +344,7 @@ def test_a_log_closed_during_a_sync_stays_open_until_it_is_done(log: LogWriter) 
 
 def test_a_log_is_for_its_owner_only(log: LogWriter, tmp_path: Path) -> None:
     """Output may hold secrets."""
+    log.append(b"x", OUT)
     for path in (log_path(tmp_path, "r"), index_path(tmp_path, "r")):
         assert path.stat().st_mode & 0o777 == 0o600
 
@@ -354,3 +356,34 @@ def test_removing_a_log_removes_both_files_and_can_be_repeated(
     remove_log(tmp_path, "r")
     assert list(tmp_path.iterdir()) == []
     remove_log(tmp_path, "r")
+
+
+def test_a_log_in_which_nothing_ever_came_has_no_index(log: LogWriter, tmp_path: Path) -> None:
+    """Its streams end like any other."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+    with pytest.raises(BlockingIOError):
+        log.splice(read_end, OUT)
+    os.close(write_end)
+    assert log.splice(read_end, OUT) == 0
+    os.close(read_end)
+    assert (log.size, log.dirty, log.trouble) == (0, False, None)
+    assert not index_path(tmp_path, "r").exists()
+    with LogReader.open(tmp_path, "r") as reader:
+        assert (reader.size, reader.oldest, reader.read(0, 10)) == (0, 0, [])
+
+
+def test_without_a_descriptor_for_the_index_the_bytes_stay_in_the_pipe(
+    log: LogWriter, tmp_path: Path
+) -> None:
+    read_end, write_end = os.pipe()
+    os.write(write_end, b"abc")
+    with free_descriptors(0), pytest.raises(StorageUnavailable, match="index"):
+        log.splice(read_end, OUT)
+    assert log.size == 0
+    assert log.trouble is not None
+    assert log.splice(read_end, OUT) == 3
+    assert log.trouble is None
+    assert log_path(tmp_path, "r").read_bytes() == b"abc"
+    os.close(read_end)
+    os.close(write_end)
