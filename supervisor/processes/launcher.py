@@ -218,9 +218,7 @@ class Launcher:
         with ExitStack() as theirs, ExitStack() as ours:
             gate_read, gate = _pipe(theirs, ours)
             report, report_write = _pipe(ours, theirs)
-            # Whoever asks must get its answer, or the next one would read it: no cancel between.
-            with trio.CancelScope(shield=True):
-                pid = await self._ask(body, (gate_read, report_write, *fds))
+            pid = await self._ask(body, (gate_read, report_write, *fds))
             try:
                 child = _take_charge(pid, gate, report)
             except OSError:
@@ -236,7 +234,8 @@ class Launcher:
         async with self._turn:
             channel = self._connect()
             answer = b""
-            with trio.move_on_after(PATIENCE_S) as patience:
+            # Whoever asks must get its answer, or the next one would read it: no cancel between.
+            with trio.move_on_after(PATIENCE_S, shield=True) as patience:
                 try:
                     await _send(channel, body, fds)
                     answer = await channel.recv(launcher_child.LENGTH.size)
@@ -332,10 +331,7 @@ def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
 
 async def _send(channel: trio.socket.SocketType, body: bytes, fds: Sequence[int]) -> None:
     rights = array.array("i", fds).tobytes()
-    # Four bytes either fit or do not: a partial send cannot happen here.
-    await channel.sendmsg(
-        [launcher_child.LENGTH.pack(len(body))], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)]
-    )
-    view = memoryview(body)
-    while view:
-        view = view[await channel.send(view) :]
+    view = memoryview(launcher_child.LENGTH.pack(len(body)) + body)
+    sent = await channel.sendmsg([view], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+    while view := view[sent:]:
+        sent = await channel.send(view)

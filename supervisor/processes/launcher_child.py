@@ -25,6 +25,7 @@ then names). All of it has at most REPORT_LIMIT bytes.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found] # signal makes enums of all it gives back
 import array
 import ctypes
 import errno
@@ -43,8 +44,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 LENGTH = struct.Struct("=i")
-Request = tuple[list[bytes], dict[bytes, bytes], bytes, bytes | None, dict[str, Any]]
-"""argv, env, cwd, stdin, conditions."""
+Request = tuple[list[bytes], list[bytes], dict[bytes, bytes], bytes, bytes | None, dict[str, Any]]
+"""Where the program may be, argv, env, cwd, stdin, conditions."""
 DESCRIPTORS = 5
 _CGROUP = 5
 """The place among the descriptors of the one that need not be there."""
@@ -167,7 +168,8 @@ def _parse(body: bytes) -> Request:
     argv = [_to_bytes(part) for part in request["argv"]]
     env = {_to_bytes(name): _to_bytes(text) for name, text in request["env"].items()}
     stdin = None if request["stdin"] is None else _to_bytes(request["stdin"])
-    return argv, env, _to_bytes(request["cwd"]), stdin, request.get("conditions", {})
+    places = _candidates(argv[0], env)
+    return places, argv, env, _to_bytes(request["cwd"]), stdin, request.get("conditions", {})
 
 
 def _become(request: Request, fds: list[int], ignored: Sequence[int]) -> NoReturn:
@@ -188,8 +190,8 @@ def _execute(request: Request, fds: list[int], ignored: Sequence[int]) -> tuple[
     os.setsid()
     # Python ignores some, and whoever started the server may have ignored more.
     for number in ignored:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        _signal.signal(number, _signal.SIG_DFL)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     if len(fds) > _CGROUP:
         try:
             _enter(fds[_CGROUP])
@@ -203,11 +205,11 @@ def _execute(request: Request, fds: list[int], ignored: Sequence[int]) -> tuple[
     os.write(fds[1], b"%d\n" % resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     if os.read(fds[0], 1) == b"":
         os._exit(NEVER_STARTED)
-    argv, env, cwd, stdin, conditions = request
+    places, argv, env, cwd, stdin, conditions = request
     unmet = _meet(conditions)
     if unmet is not None:
         return "condition", *unmet
-    return _settle(cwd, stdin) or _execute_program(argv, env)
+    return _settle(cwd, stdin) or _execute_program(places, argv, env)
 
 
 def _settle(cwd: bytes, stdin: bytes | None) -> tuple[str, int, str] | None:
@@ -223,9 +225,12 @@ def _settle(cwd: bytes, stdin: bytes | None) -> tuple[str, int, str] | None:
     return None
 
 
-def _execute_program(argv: list[bytes], env: dict[bytes, bytes]) -> tuple[str, int, str]:
+def _execute_program(
+    places: list[bytes], argv: list[bytes], env: dict[bytes, bytes]
+) -> tuple[str, int, str]:
     failures: list[OSError] = []
-    for path in _candidates(argv[0], env):
+    # An exception for each place where it is not would take longer than the look.
+    for path in [place for place in places if os.access(place, os.X_OK)] or places:
         try:
             os.execve(path, argv, env)
         except OSError as exc:
@@ -233,7 +238,7 @@ def _execute_program(argv: list[bytes], env: dict[bytes, bytes]) -> tuple[str, i
     # As a shell does: a program that is there and cannot be executed is the better reason.
     failures.sort(key=lambda exc: exc.errno in _NOT_THERE)
     code = failures[0].errno or 0
-    missing = _missing_interpreter(argv[0], env) if code == errno.ENOENT else None
+    missing = _missing_interpreter(places) if code == errno.ENOENT else None
     return ("program", code, "") if missing is None else ("interpreter", code, missing)
 
 
@@ -295,12 +300,12 @@ def _to_bytes(text: str) -> bytes:
     return text.encode("latin-1")
 
 
-def _missing_interpreter(program: bytes, env: dict[bytes, bytes]) -> str | None:
+def _missing_interpreter(places: list[bytes]) -> str | None:
     """What a program that is there needs and that is not there: execve(2) says ENOENT for both.
 
     Empty if that is no interpreter named by a "#!" line, but what loads it.
     """
-    for path in _candidates(program, env):
+    for path in places:
         if os.access(path, os.X_OK):
             with open(path, "rb") as file:  # noqa: PTH123 - bytes
                 line = file.readline(256)
