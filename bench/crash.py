@@ -39,6 +39,8 @@ def _report(figures: Figures) -> None:
     print(f"{figures.seconds:.0f} s, {figures.rounds} rounds, {figures.deaths.total()} deaths:")
     print(f"  at {len(reached)} of {len(POINTS)} points, each {_range(figures)} times;")
     print(f"  at any moment {figures.deaths['any moment']} times")
+    if figures.stops:
+        print(f"  told to stop, and ended well, {figures.stops} times;")
     missed = [point for point in POINTS if point not in reached]
     if missed:
         print(f"  never {', '.join(missed)}")

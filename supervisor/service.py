@@ -27,7 +27,7 @@ from supervisor.jobs.checks import check_new_id
 from supervisor.jobs.resolve import override_stop, resolve_request
 from supervisor.journal import Journal
 from supervisor.log.logfile import remove_log
-from supervisor.log.repair import fill_up
+from supervisor.log.repair import fill_up, is_short
 from supervisor.logsearch import Searches
 from supervisor.logview import LogView
 from supervisor.model import (
@@ -234,8 +234,10 @@ class Supervisor:
         live = self._engine.live.get(run.id)
         if live is None and run.log_size and run.id not in self._deleting:
             with suppress(StorageUnavailable):  # then there is less to see
-                if fill_up(self.logs, run.id, run.log_size):
+                # Who asks may know the run from before it was deleted: it gets no log again.
+                if is_short(self.logs, run.id, run.log_size) and self._journal.knows_now(run):
                     _log.error("the log of run %s was gone, or cut short", run.id)
+                    fill_up(self.logs, run.id, run.log_size)
         return LogView(self.logs, run.id, live)
 
     def log_info(self, run: Run) -> LogInfo:

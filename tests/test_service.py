@@ -180,6 +180,20 @@ async def test_only_an_ended_run_is_deleted_with_its_log(
         await rig.supervisor.delete(run.id, TESTER)
 
 
+async def test_who_still_looks_at_a_deleted_run_does_not_bring_its_log_back(rig: Rig) -> None:
+    """Neither for itself nor for another under its id."""
+    await submit(rig.supervisor, "write stdout old", id="again")
+    run = await rig.supervisor.wait_ended("again")
+    await rig.supervisor.delete("again", TESTER)
+    with rig.supervisor.open_log(run) as view:
+        assert view.reader.size == 0
+    assert list(rig.state.logs.iterdir()) == []
+    await submit(rig.supervisor, "write stdout n", id="again")
+    await rig.supervisor.wait_ended("again")
+    with rig.supervisor.open_log(run) as view:
+        assert view.reader.size == 1
+
+
 async def test_the_id_of_a_deleted_run_is_free_for_another(rig: Rig) -> None:
     """Which gets a log of its own."""
     await submit(rig.supervisor, "write stdout old", id="again")

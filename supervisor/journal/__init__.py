@@ -97,6 +97,10 @@ class Journal:
         """The run with this id. Raises NoSuchRun."""
         return await self._readers.read(functools.partial(reads.find_run, run_id=run_id))
 
+    def knows_now(self, run: Run) -> bool:
+        """Whether this run is known, and not forgotten, or another under its id. Blocks a moment."""
+        return self._readers.read_now(functools.partial(reads.knows, run=run))
+
     async def list_runs(self, query: RunQuery) -> RunPage:
         """One page of runs, newest first. Raises BadValue for a limit outside 1 to MAX_PAGE."""
         return await self._readers.read(functools.partial(reads.list_runs, query=query))
@@ -184,15 +188,16 @@ class Readers:
         """What `work` returns. Raises what it raises, or StorageUnavailable."""
         if self._inline:
             await trio.lowlevel.checkpoint()
-            return self._read(work)
-        return await trio.to_thread.run_sync(self._read, work, limiter=self._limiter)
+            return self.read_now(work)
+        return await trio.to_thread.run_sync(self.read_now, work, limiter=self._limiter)
 
     def close(self) -> None:
         """Close the connections; no read may be under way."""
         while not self._idle.empty():
             self._idle.get().close()
 
-    def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+    def read_now(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """As `read`, in whatever thread it is called, which waits for a connection."""
         database = self._idle.get()
         try:
             return work(database)

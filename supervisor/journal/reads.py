@@ -35,6 +35,12 @@ def find_run(database: sqlite3.Connection, run_id: str) -> Run:
     return codec.decode_run(*row)
 
 
+def knows(database: sqlite3.Connection, run: Run) -> bool:
+    """Whether this very run is in the journal."""
+    found = database.execute("SELECT 1 FROM runs WHERE seq = ? AND id = ?", (run.seq, run.id))
+    return found.fetchone() is not None
+
+
 def list_runs(database: sqlite3.Connection, query: RunQuery) -> RunPage:
     """One page of runs, newest first. Raises BadValue for a limit outside 1 to MAX_PAGE."""
     if not 1 <= query.limit <= MAX_PAGE:

@@ -10,24 +10,28 @@ from supervisor.log.logfile import index_path, log_path
 from supervisor.log.logwriter import LogWriter
 
 
-def fill_up(directory: Path, run_id: str, size: int) -> bool:
-    """Have a log that is shorter than `size`, or gone, tell of the rest as not kept; True if it was.
+def is_short(directory: Path, run_id: str, size: int) -> bool:
+    """Whether a log is shorter than `size`, or gone. Raises StorageUnavailable."""
+    path = log_path(directory, run_id)
+    try:
+        return path.stat().st_size < size
+    except FileNotFoundError:
+        return size > 0
+    except OSError as exc:
+        raise StorageUnavailable(f"{path.name} cannot be read: {exc.strerror}") from exc
+
+
+def fill_up(directory: Path, run_id: str, size: int) -> None:
+    """Have a log that is shorter than `size`, or gone, tell of the rest as not kept.
 
     Else its end would look like the end of what the run wrote. Raises StorageUnavailable.
     """
-    try:
-        if log_path(directory, run_id).stat().st_size >= size:
-            return False
-    except FileNotFoundError:
-        if not size:
-            return False
     log = LogWriter.create(directory, run_id)
     try:
         log.skip(size - log.size)
         log.sync()
     finally:
         log.close()
-    return True
 
 
 def set_aside(directory: Path, run_id: str) -> None:

@@ -56,6 +56,8 @@ KINDS = (
     "signalled",
     "paused",
     "resumed",
+    "program_exited",
+    "resized",
     "succeeded",
     "failed",
     "cancelled",
@@ -67,10 +69,15 @@ POINTS = (
 )
 FIRST_POINTS = tuple(point for point in POINTS if point.endswith(("instance", "token key")))
 """Those that only the first start on a state directory comes to."""
+AT_STOP = tuple(point for point in POINTS if point.startswith("requeued"))
+"""Those that only a server comes to which is told to stop while it starts a run."""
 
 
 class Fuse:
-    """Kills this process when it gets to `point` for the `nth` time."""
+    """Kills this process when it gets to `point` for the `nth` time.
+
+    For a point of AT_STOP, it is told to stop when it starts its `nth` run.
+    """
 
     def __init__(self, point: str, nth: int) -> None:
         """Nothing is armed yet."""
@@ -79,10 +86,18 @@ class Fuse:
 
     def reach(self, point: str) -> None:
         """To be called at each point."""
-        if point == self._point:
-            self._left -= 1
-            if self._left == 0:
+        if self._point in AT_STOP:
+            if point == "before launch":
+                self._count(signal.SIGTERM)
+            elif point == self._point:
                 os.kill(os.getpid(), signal.SIGKILL)
+        elif point == self._point:
+            self._count(signal.SIGKILL)
+
+    def _count(self, last: signal.Signals) -> None:
+        self._left -= 1
+        if self._left == 0:
+            os.kill(os.getpid(), last)
 
     def arm(self) -> None:
         """Put all points in their places."""

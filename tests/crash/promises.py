@@ -13,7 +13,7 @@ from supervisor.errors import NoSuchRun
 from supervisor.journal import open_journal
 from supervisor.lifecycle import advance, begin
 from supervisor.log.logfile import log_path
-from supervisor.model import Entry, Reason, Status
+from supervisor.model import Entry, Reason, Status, StopCause
 from supervisor.wire import RunView
 from tests.crash.server import LINES, Server
 
@@ -24,7 +24,9 @@ OUTPUT = {
         b"".join(b"%d\n" % line for line in range(0, LINES, 10)),
     ),
     "trimmed": (b"".join(b"%d\n" % line for line in range(10_000)) * 5, b""),
+    "held": (b"0\n1\n", b""),
     "long": (b"0\n", b""),
+    "screen": (b"0\r\n", b""),
     "stubborn": (b"0\n", b""),
 }
 
@@ -129,12 +131,16 @@ def _faults(server: Server, run: RunView, known: Known) -> Iterator[str]:
         yield f"succeeded, and wrote {written!r}"
     if run.status is Status.FAILED and run.reason is not Reason.LOST:
         yield f"failed by itself: {run.reason} {run.message}"
-    if run.status is Status.CANCELLED and not known.cancel_asked:
+    if run.status is Status.CANCELLED and not (known.cancel_asked or _stopped_with_server(run)):
         yield f"cancelled, and nobody asked: {run.message}"
     if run.survivors:
         yield f"left processes: {run.survivors}"
     if not known.deletion_asked:
         yield from _lost_bytes(server, run, known)
+
+
+def _stopped_with_server(run: RunView) -> bool:
+    return run.stop is not None and run.stop.cause is StopCause.SHUTDOWN
 
 
 def _lost_bytes(server: Server, run: RunView, known: Known) -> Iterator[str]:

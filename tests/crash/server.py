@@ -18,6 +18,8 @@ from tests.crash.mortal import Mortals
 
 PATIENCE_S = 60.0
 LINES = 3000
+ENDLESS = frozenset({"long", "screen", "stubborn"})
+"""The jobs whose runs end only when they are stopped."""
 # What a run did is written to a file of its own, so that nobody has to be believed.
 JOBS = f"""
 [supervisor]
@@ -38,6 +40,14 @@ on_full = "truncate-head"
 
 [jobs.long]
 shell = "setsid sleep 300 & (sleep 300 &) ; printf b >> $RUNWIRE_RUN_ID; echo 0; sleep 300"
+stop = {{ signal = "TERM", grace = "300ms" }}
+
+[jobs.held]
+shell = "printf b >> $RUNWIRE_RUN_ID; echo 0; (sleep 0.3; echo 1) & printf e >> $RUNWIRE_RUN_ID"
+
+[jobs.screen]
+shell = "printf b >> $RUNWIRE_RUN_ID; echo 0; sleep 300"
+output = "pty"
 stop = {{ signal = "TERM", grace = "300ms" }}
 
 [jobs.stubborn]

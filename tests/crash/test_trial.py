@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from supervisor.errors import ServerUnreachable
 from supervisor.log.logfile import log_path
 from supervisor.wire import SubmitRequest
-from tests.crash.points import FIRST_POINTS
+from tests.crash.points import AT_STOP, FIRST_POINTS
 from tests.crash.promises import Ledger, check_all, check_journal
-from tests.crash.server import Server
+from tests.crash.server import PATIENCE_S, Server
 from tests.crash.trial import attempt
 
 
@@ -41,6 +44,29 @@ def test_a_first_start_that_is_killed_can_be_repeated(server: Server) -> None:
         assert server.client.submit(SubmitRequest(job="brief", id="first")).value.id == "first"
         server.end(signal.SIGTERM)
         shutil.rmtree(server.state)
+
+
+@pytest.mark.parametrize("point", AT_STOP)
+def test_a_run_that_was_being_started_when_the_server_was_told_to_stop_runs_once(
+    server: Server, point: str
+) -> None:
+    """It waits again, whether the server gets to record that or not."""
+    ledger = Ledger()
+    for number in itertools.count():
+        assert server.start(point)
+        run_id = f"r{number}"
+        ledger.expect(run_id, "brief")
+        with suppress(ServerUnreachable):
+            server.client.submit(SubmitRequest(job="brief", id=run_id))
+            ledger.runs[run_id].acknowledged = True
+        # Now and then the run has started before the server hears that it is to stop.
+        if server.wait_died(PATIENCE_S) == -signal.SIGKILL:
+            break
+    assert server.start()
+    while any(not run.status.ended for run in server.runs().values()):
+        pass
+    check_all(server, ledger)
+    assert ledger.broken == []
 
 
 def test_promises_that_are_broken_are_noticed(server: Server) -> None:

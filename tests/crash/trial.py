@@ -15,13 +15,14 @@ from msgspec import Struct
 
 from supervisor.errors import RunEnded
 from supervisor.wire import CancelRequest
-from tests.crash.points import FIRST_POINTS, POINTS
+from tests.crash.points import AT_STOP, FIRST_POINTS, POINTS
 from tests.crash.promises import Ledger, check_all, check_journal
-from tests.crash.server import PATIENCE_S, Server
+from tests.crash.server import ENDLESS, PATIENCE_S, Server
 from tests.crash.workload import Workload
 
 _LONGEST_LIFE_S = 2.0
 _DEATHS_A_ROUND = 10
+_KILLED = -signal.SIGKILL
 
 
 class Figures(Struct):
@@ -34,6 +35,8 @@ class Figures(Struct):
     ended: Counter[str] = Counter()
     deaths: Counter[str] = Counter()
     """How often it died, by point; `any moment` for those that no point brought about."""
+    stops: int = 0
+    """How often it was told to stop among all that, and did."""
     broken: tuple[str, ...] = ()
 
 
@@ -82,11 +85,16 @@ def _round(
         point = next(points)
         alive = server.start(point, dice.choice((1, 1, 1, 2, 4)))
         life_s = _LONGEST_LIFE_S if point else dice.uniform(0, _LONGEST_LIFE_S / 2)
-        if alive and server.wait_died(life_s) is None:
+        code = server.wait_died(life_s) if alive else _KILLED
+        if code is None:
             server.end(signal.SIGKILL)
             figures.deaths["any moment"] += 1
-        else:
+        elif code == _KILLED:
             figures.deaths[point] += 1
+        elif code == 0 and point in AT_STOP:
+            figures.stops += 1  # what it was starting had started before it heard of the stop
+        else:
+            ledger.broken.append(f"it ended by itself, with {code}")
     if not server.start():
         ledger.broken.append("the server does not start any more")
         return
@@ -113,7 +121,7 @@ def _bring_to_an_end(server: Server, ledger: Ledger) -> None:
             return
         for run in going_on:
             known = ledger.runs.get(run.id)
-            if known is not None and known.job in {"long", "stubborn"}:
+            if known is not None and known.job in ENDLESS:
                 known.cancel_asked = True
                 with suppress(RunEnded):
                     server.client.cancel(run.id, CancelRequest())

@@ -12,15 +12,19 @@ from supervisor.errors import (
     BadRequest,
     Conflict,
     NoSuchRun,
+    NoTerminal,
     RunEnded,
     RunwireError,
     ServerUnreachable,
+    ShuttingDown,
 )
+from supervisor.spec import TerminalSize
 from supervisor.wire import CancelRequest, SubmitRequest
 from tests.crash.promises import Ledger
-from tests.crash.server import Server
+from tests.crash.server import ENDLESS, Server
 
-JOBS = ("brief", "brief", "brief", "chatty", "chatty", "trimmed", "long", "stubborn")
+JOBS = ("brief",) * 3 + ("chatty",) * 2 + ("held", "trimmed", "long", "screen", "stubborn")
+_CALM = frozenset({"long", "screen"})
 _PAUSE_S = 0.01
 
 
@@ -34,7 +38,7 @@ class Workload:
         self._name = name
         self._over = threading.Event()
         self._count = 0
-        tasks = (self._submit, self._watch, self._stop, self._delete)
+        tasks = (self._submit, self._watch, self._play, self._stop, self._delete)
         seeds = [dice.randrange(1 << 30) for _ in tasks]
         self._threads = [
             threading.Thread(target=self._go_on, args=(task, random.Random(seed)), daemon=True)
@@ -55,7 +59,7 @@ class Workload:
         while not self._over.is_set():
             try:
                 task(dice)
-            except ServerUnreachable:
+            except (ServerUnreachable, ShuttingDown):
                 time.sleep(_PAUSE_S)
             except RunwireError as exc:
                 self._ledger.broken.append(f"a client was told {exc.code}: {exc.message}")
@@ -69,7 +73,7 @@ class Workload:
         self._ledger.expect(run_id, job)
         request = SubmitRequest(job=job, id=run_id)
         while True:  # it may have been taken in, so it is asked for until there is an answer
-            with suppress(ServerUnreachable):
+            with suppress(ServerUnreachable, ShuttingDown):
                 run = self._server.client.submit(request).value
                 self._ledger.runs[run_id].acknowledged = True
                 self._ledger.saw(run)
@@ -95,14 +99,25 @@ class Workload:
         for run_id in dice.sample(unfinished := self._unfinished(), min(2, len(unfinished))):
             known = self._ledger.runs[run_id]
             with suppress(Conflict, NoSuchRun):
-                if dice.random() < 0.2 and known.job == "long":
-                    self._server.client.pause(run_id)
-                elif known.job in {"long", "stubborn"} or dice.random() < 0.05:
+                if known.job in ENDLESS or dice.random() < 0.05:
                     known.cancel_asked = True
                     force = dice.random() < 0.2
                     with suppress(RunEnded):
                         self._server.client.cancel(run_id, CancelRequest(force=force))
         time.sleep(10 * _PAUSE_S)
+
+    def _play(self, dice: random.Random) -> None:
+        """Pause a run and let it go on, and give its terminal another size if it has one."""
+        calm = [it for it in self._unfinished() if self._ledger.runs[it].job in _CALM]
+        for run_id in dice.sample(calm, min(1, len(calm))):
+            client = self._server.client
+            with suppress(Conflict, NoSuchRun):
+                with suppress(NoTerminal):
+                    client.resize(run_id, TerminalSize(rows=dice.randint(2, 90), columns=80))
+                client.pause(run_id)
+                if dice.random() < 0.8:
+                    client.resume(run_id)
+        time.sleep(3 * _PAUSE_S)
 
     def _delete(self, dice: random.Random) -> None:
         ended = [run_id for run_id in self._ledger.ids() if self._ledger.runs[run_id].end]
