@@ -126,7 +126,8 @@ def _copy_log(logs: Path, target: Path, run_id: str) -> int:
     """Copy a log and its index, whoever writes it or gives some of it back; the log's size.
 
     The log goes first, so that the index knows all of its bytes; the header of the index last, so
-    that nothing which was given back meanwhile seems to be there.
+    that nothing which was given back meanwhile seems to be there. An index that is gone is mended
+    by whoever reads the log, from the holes in it.
     """
     with ExitStack() as files:
 
@@ -135,12 +136,16 @@ def _copy_log(logs: Path, target: Path, run_id: str) -> int:
             files.callback(os.close, fd)
             return fd
 
+        size = 0
         try:
             log = opened(log_path(logs, run_id), os.O_RDONLY | os.O_CLOEXEC)
+            size = copy_sparse(log, opened(log_path(target, run_id), _NEW))
             index = opened(index_path(logs, run_id), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
+            if log_path(logs, run_id).exists():
+                return size  # only its index is gone
+            log_path(target, run_id).unlink(missing_ok=True)
             return 0
-        size = copy_sparse(log, opened(log_path(target, run_id), _NEW))
         copy = opened(index_path(target, run_id), _NEW)
         copy_sparse(index, copy)
         os.pwrite(copy, os.pread(index, logindex.HEADER_SIZE, 0), 0)

@@ -27,7 +27,7 @@ from supervisor.jobs.checks import check_new_id
 from supervisor.jobs.resolve import override_stop, resolve_request
 from supervisor.journal import Journal
 from supervisor.log.logfile import remove_log
-from supervisor.log.repair import fill_up, is_short
+from supervisor.log.repair import mend, needs_mending
 from supervisor.logsearch import Searches
 from supervisor.logview import LogView
 from supervisor.model import (
@@ -230,26 +230,33 @@ class Supervisor:
         return await self._journal.get(event.entry.run_id)
 
     def open_log(self, run: Run) -> LogView:
-        """The run's log for one viewer, who closes it."""
-        live = self._engine.live.get(run.id)
-        if live is None and run.log_size and run.id not in self._deleting:
-            with suppress(StorageUnavailable):  # then there is less to see
-                # Who asks may know the run from before it was deleted: it gets no log again.
-                if is_short(self.logs, run.id, run.log_size) and self._journal.knows_now(run):
-                    _log.error("the log of run %s was gone, or cut short", run.id)
-                    fill_up(self.logs, run.id, run.log_size)
-        return LogView(self.logs, run.id, live)
+        """The run's log for one viewer, who closes it.
+
+        Raises StorageUnavailable if nothing tells what of it the run wrote, and that cannot be mended.
+        """
+        view = self._look_at(run)
+        if view.ended and view.reader.index_lost:
+            view.close()
+            raise StorageUnavailable(f"the index of the log of run {run.id} is gone")
+        return view
 
     def log_info(self, run: Run) -> LogInfo:
         """How long the run's log is and where it begins."""
-        live = self._engine.live.get(run.id)
-        if live is not None and live.log is not None and run.log_size is None:
-            return LogInfo(size=live.log.size, oldest=live.log.oldest)
-        if run.status is Status.QUEUED:
-            return LogInfo(size=0, oldest=0)
-        with self.open_log(run) as view:
+        with self._look_at(run) as view:
             size = view.reader.size if run.log_size is None else run.log_size
             return LogInfo(size=size, oldest=view.reader.oldest)
+
+    def _look_at(self, run: Run) -> LogView:
+        """The run's log, which is mended first if it needs that and it can be."""
+        live = self._engine.live.get(run.id)
+        view = LogView(self.logs, run.id, live)
+        if live is None and run.log_size and run.id not in self._deleting:
+            with suppress(StorageUnavailable):  # then there is less to see
+                # Who asks may know the run from before it was deleted: it gets no log again.
+                if needs_mending(view.reader, run.log_size) and self._journal.knows_now(run):
+                    _log.error("the log of run %s, or its index, was gone or cut short", run.id)
+                    mend(self.logs, run.id, run.log_size)
+        return view
 
     async def silence(self, run: Run) -> Silence | None:
         """For how long the run has written nothing, and why that may be; None if it has not."""

@@ -1,4 +1,4 @@
-"""Copies a file without the holes in it: what was given back of a log takes no room in a copy."""
+"""Where a file has holes, and copies without them: what was given back of a log takes no room."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ def copy_sparse(source: int, target: int) -> int:
     (copy_file_range(2)). Raises OSError.
     """
     size = os.fstat(source).st_size
-    for begin, end in _extents(source, size):
+    for begin, end in extents(source, 0, size):
         _copy(source, target, begin, end)
     os.ftruncate(target, size)
     return size
 
 
-def _extents(fd: int, size: int) -> Iterator[tuple[int, int]]:
-    """Where there are data, as offsets from and to (lseek(2), SEEK_DATA)."""
-    at = 0
+def extents(fd: int, start: int, size: int) -> Iterator[tuple[int, int]]:
+    """Where there are data, as offsets from and to (lseek(2), SEEK_DATA). Raises OSError."""
+    at = start
     while at < size:
         try:
             begin = os.lseek(fd, at, os.SEEK_DATA)

@@ -29,6 +29,13 @@ class IndexFile:
         """The header as it is now. Raises StateDirError for an index we cannot read."""
         return logindex.parse_header(self._pread(0, logindex.HEADER_SIZE))
 
+    def lost(self, size: int) -> bool:
+        """Whether it tells nothing of a log of `size` bytes. Raises StorageUnavailable."""
+        raw = self._pread(0, logindex.HEADER_SIZE)
+        if not logindex.is_header(raw):
+            return size > 0
+        return not self._count() and logindex.parse_header(raw).floor < size
+
     def spans(self, offset: int, size: int, limit: int) -> tuple[list[Span], int]:
         """What the bytes from `offset` on are, and the offset up to which this tells it.
 

@@ -164,6 +164,11 @@ class LogReader:
         return min(self._floor(), size)
 
     @property
+    def index_lost(self) -> bool:
+        """Whether nothing tells any more which of its bytes were written (see `repair`)."""
+        return self._index.lost(self.size)
+
+    @property
     def ends_in_gap(self) -> bool:
         """Whether the last bytes, at least, were not kept."""
         return self._index.last_stream() == logindex.NOT_KEPT

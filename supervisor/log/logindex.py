@@ -86,6 +86,11 @@ def parse_header(raw: bytes) -> Header:
     return Header(floor, first)
 
 
+def is_header(raw: bytes) -> bool:
+    """Whether an index begins with this, and not with what a power cut or a stranger has left."""
+    return len(raw) >= HEADER_SIZE and raw.startswith(MAGIC)
+
+
 def pack_record(record: Record) -> bytes:
     """One record as RECORD_SIZE bytes: stream and start, flags (none yet) and time."""
     return _RECORD.pack(record.stream << 56 | record.start, record.time_us)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from supervisor.errors import StorageUnavailable
 from supervisor.log import logindex
+from supervisor.log.holes import written
 from supervisor.log.logfile import index_path, log_path
 from supervisor.log.logindex import Header, Record, Span
 from supervisor.log.trimming import trim
@@ -228,23 +229,24 @@ class LogWriter:
         try:
             found = os.fstat(self._log_fd)
             self.size = found.st_size
-            if self._index_fd >= 0:
-                index_size = os.fstat(self._index_fd).st_size
-                if index_size < logindex.HEADER_SIZE:
-                    _write_whole(self._index_fd, logindex.pack_header(Header()), 0)
-                else:
-                    self._take_up_index()
-            if self.size and not self._count:
-                self._write_record(Record(0, Stream.STDOUT, found.st_mtime_ns // 1000), 0)
+            if self._index_fd < 0 and not self.size:
+                return  # it is made with the first byte
+            lost = self._index_fd < 0 or not logindex.is_header(self._read_header())
+            if lost:
+                kept = written(self._log_fd, 0, self.size, known=False)
+                self._make_index(Header(kept[0][0] if kept else self.size))
+            self._take_up_index()
+            self._mend(found.st_mtime_ns // 1000, known=not lost and self._last is not None)
         except OSError as exc:
             self._refuse(exc)
             raise
 
+    def _read_header(self) -> bytes:
+        return os.pread(self._index_fd, logindex.HEADER_SIZE, 0)
+
     def _take_up_index(self) -> None:
         """Count the sound records and cut off the rest."""
-        header = logindex.parse_header(os.pread(self._index_fd, logindex.HEADER_SIZE, 0))
-        if header == Header():
-            _write_whole(self._index_fd, logindex.pack_header(header), 0)
+        header = logindex.parse_header(self._read_header())
         self.oldest = self.floor = header.floor
         self._count = header.first
         while raw := os.pread(self._index_fd, 64 * KIB, logindex.position(self._count)):
@@ -256,6 +258,25 @@ class LogWriter:
             if good * logindex.RECORD_SIZE < len(raw):
                 break
         os.ftruncate(self._index_fd, logindex.position(self._count))
+
+    def _mend(self, time_us: int, *, known: bool) -> None:
+        """Have the index tell what it has lost, at its end or altogether: what is not there.
+
+        `known` says that its last record, and so where the bytes after it begin, can be believed.
+        """
+        last = self._last or Record(self.floor, Stream.STDOUT, 0)
+        may_end_in_gap = self._limit is not None and self._limit.on_full is not OnFull.TRUNCATE_HEAD
+        if (known and not may_end_in_gap) or last.stream == logindex.NOT_KEPT:
+            return
+        at = start = max(last.start, self.floor)
+        for begin, end in written(self._log_fd, start, self.size, known=known):
+            if begin > at:
+                self._write_record(Record(at, logindex.NOT_KEPT, time_us), self._count)
+            if begin > at or self._last is None:
+                self._write_record(Record(begin, last.stream, time_us), self._count)
+            at = end
+        if at < self.size:
+            self._write_record(Record(at, logindex.NOT_KEPT, time_us), self._count)
 
     def _room(self) -> int:
         """How many bytes more may be kept."""
@@ -289,22 +310,23 @@ class LogWriter:
 
     def _write_record(self, record: Record, number: int) -> None:
         if self._index_fd < 0:
-            self._make_index()
+            self._make_index(Header())
         _write_whole(self._index_fd, logindex.pack_record(record), logindex.position(number))
         kept = self._recent if number == self._count else self._recent[:-1]
         self._recent = (*kept[1 - _RECENT :], record)
         self._last = record
         self._count = number + 1
 
-    def _make_index(self) -> None:
+    def _make_index(self, header: Header) -> None:
         """Not before there is something to put into it: many runs write nothing."""
-        fd = -1
+        fd = self._index_fd
         try:
-            path = index_path(self._directory, self.run_id)
-            fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-            _write_whole(fd, logindex.pack_header(Header()), 0)
+            if fd < 0:
+                path = index_path(self._directory, self.run_id)
+                fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            _write_whole(fd, logindex.pack_header(header), 0)
         except OSError as exc:
-            if fd >= 0:
+            if fd >= 0 and fd != self._index_fd:
                 os.close(fd)
             self._write_trouble = (
                 f"the index of the log of run {self.run_id} cannot be made: {exc.strerror}"

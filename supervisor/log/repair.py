@@ -1,4 +1,5 @@
-"""Makes good what somebody else did to logs: cut them, removed them, or left them to another run."""
+"""Makes good what somebody else did to logs: cut them, removed them or their index, or left them to
+another run."""
 
 from __future__ import annotations
 
@@ -6,29 +7,25 @@ from contextlib import suppress
 from pathlib import Path
 
 from supervisor.errors import StorageUnavailable
-from supervisor.log.logfile import index_path, log_path
+from supervisor.log.logfile import LogReader, index_path, log_path
 from supervisor.log.logwriter import LogWriter
 
 
-def is_short(directory: Path, run_id: str, size: int) -> bool:
-    """Whether a log is shorter than `size`, or gone. Raises StorageUnavailable."""
-    path = log_path(directory, run_id)
-    try:
-        return path.stat().st_size < size
-    except FileNotFoundError:
-        return size > 0
-    except OSError as exc:
-        raise StorageUnavailable(f"{path.name} cannot be read: {exc.strerror}") from exc
+def needs_mending(reader: LogReader, size: int) -> bool:
+    """Whether a log is shorter than `size`, or gone, or has lost its index. Raises StorageUnavailable."""
+    return reader.size < size or reader.index_lost
 
 
-def fill_up(directory: Path, run_id: str, size: int) -> None:
-    """Have a log that is shorter than `size`, or gone, tell of the rest as not kept.
+def mend(directory: Path, run_id: str, size: int) -> None:
+    """Have a log tell truthfully what of its `size` bytes is not there, as far as can be known.
 
-    Else its end would look like the end of what the run wrote. Raises StorageUnavailable.
+    Else its end would look like the end of what the run wrote, and what was given back like zeros
+    that the run wrote. Raises StorageUnavailable.
     """
     log = LogWriter.create(directory, run_id)
     try:
-        log.skip(size - log.size)
+        if log.size < size:
+            log.skip(size - log.size)
         log.sync()
     finally:
         log.close()

@@ -9,7 +9,7 @@ import pytest
 from supervisor.errors import StorageUnavailable
 from supervisor.log.logfile import Chunk, Gap, GapReason, LogReader, index_path, log_path
 from supervisor.log.logwriter import LogWriter
-from supervisor.log.repair import fill_up, is_short, set_aside
+from supervisor.log.repair import mend, needs_mending, set_aside
 from supervisor.model import Stream
 
 WRITTEN = b"one\ntwo\n"
@@ -21,6 +21,11 @@ def logs(tmp_path: Path) -> Path:
     log.append(WRITTEN, Stream.STDOUT)
     log.close()
     return tmp_path
+
+
+def is_to_be_mended(logs: Path, size: int) -> bool:
+    with LogReader.open(logs, "r") as reader:
+        return needs_mending(reader, size)
 
 
 def told(logs: Path) -> tuple[bytes, list[Gap]]:
@@ -41,32 +46,32 @@ def told(logs: Path) -> tuple[bytes, list[Gap]]:
 def test_what_was_cut_off_is_told_as_not_kept(logs: Path, left: int) -> None:
     with log_path(logs, "r").open("r+b") as file:
         file.truncate(left)
-    assert is_short(logs, "r", len(WRITTEN))
-    fill_up(logs, "r", len(WRITTEN))
+    assert is_to_be_mended(logs, len(WRITTEN))
+    mend(logs, "r", len(WRITTEN))
     gap = Gap(left, len(WRITTEN), GapReason.NOT_KEPT)
     assert told(logs) == (WRITTEN[:left], [gap])
-    assert not is_short(logs, "r", len(WRITTEN))
+    assert not is_to_be_mended(logs, len(WRITTEN))
 
 
 def test_a_log_that_is_gone_is_told_as_not_kept(logs: Path) -> None:
     log_path(logs, "r").unlink()
     index_path(logs, "r").unlink()
-    assert is_short(logs, "r", len(WRITTEN))
-    fill_up(logs, "r", len(WRITTEN))
+    assert is_to_be_mended(logs, len(WRITTEN))
+    mend(logs, "r", len(WRITTEN))
     assert told(logs) == (b"", [Gap(0, len(WRITTEN), GapReason.NOT_KEPT)])
 
 
-def test_a_whole_log_is_not_short(logs: Path) -> None:
-    assert not is_short(logs, "r", len(WRITTEN))
+def test_a_whole_log_is_left_alone(logs: Path) -> None:
+    assert not is_to_be_mended(logs, len(WRITTEN))
 
 
 def test_a_run_that_wrote_nothing_needs_no_log(tmp_path: Path) -> None:
-    assert not is_short(tmp_path, "r", 0)
+    assert not is_to_be_mended(tmp_path, 0)
 
 
 def test_where_nothing_can_be_written_that_is_said(tmp_path: Path) -> None:
     with pytest.raises(StorageUnavailable):
-        fill_up(tmp_path / "nowhere", "r", 1)
+        mend(tmp_path / "nowhere", "r", 1)
 
 
 def test_a_run_does_not_begin_with_the_log_of_another(logs: Path) -> None:
