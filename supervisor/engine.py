@@ -139,9 +139,11 @@ class Engine:
                 continue
             if created.new:
                 self.last_seq = max(self.last_seq, created.event.seq)
-                self._wait(LiveRun(created.run, [created.event]))
+                live = LiveRun(created.run, [created.event])
+                self._wait(live)
                 self.changed.fire()
-                self._admit()
+                # The others could not start before, and cannot now: there may be thousands.
+                self._admit([live.ticket])
             return created.run, created.new
         raise RunIdTaken("no free run id was found")
 
@@ -287,10 +289,12 @@ class Engine:
             reason = Reason.QUEUE_TIMEOUT
             self._end(live, Failed(reason=reason, message=outcome.message, outcome=outcome), SYSTEM)
 
-    def _admit(self) -> None:
+    def _admit(self, candidates: Sequence[Ticket] | None = None) -> None:
+        """Start what may start of `candidates`, or of all that wait."""
         if self._closing or not self._recovered:
             return
-        for ticket in admit(self._waiting, self._active.values(), self._limits):
+        waiting = self._waiting if candidates is None else candidates
+        for ticket in admit(waiting, self._active.values(), self._limits):
             self._waiting.remove(ticket)
             self._begin(self.live[ticket.run_id], self._execute)
 
@@ -366,6 +370,7 @@ class Engine:
         self._active.pop(live.run.id, None)
         if live.posted.stop is not None:
             self._end(live, Cancelled(message="cancelled before it started"), SYSTEM)
+            self._admit()
             return
         self.post(live, requeued, SYSTEM)
         live.stop, live.log, live.trouble = StopBox(), None, None
@@ -397,7 +402,8 @@ class Engine:
                 lives, batches, await self._commit(batches), strict=True
             ):
                 self._committed(live, batch, events)
-            self._admit()
+            if any(live.run.status.ended for live in lives):
+                self._admit()
             self.changed.fire()
         self._committing = False
 

@@ -58,9 +58,11 @@ class OutputPipes:
 
     async def capture(self, console: Console) -> None:
         """Move all output into the log until it has ended."""
+        (stream, reader), *others = self._readers.items()
         async with trio.open_nursery() as nursery:
-            for stream, reader in self._readers.items():
-                nursery.start_soon(console.capture, reader, stream)
+            for other, its_reader in others:
+                nursery.start_soon(console.capture, its_reader, other)
+            await console.capture(reader, stream)
         self.ended.set()
 
     def _close_writer(self, stream: Stream) -> None:
