@@ -11,7 +11,7 @@ import os
 import resource
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -169,17 +169,27 @@ def _cannot_write(directory: Path) -> str | None:
 
 def _journal(state_dir: Path) -> Iterator[Finding]:
     """What a server would say of it that starts there. It is read from one end to the other."""
-    path = state_dir / "journal.db"
+    path, logs = state_dir / "journal.db", state_dir / "logs"
+    # First the logs: a run is in the journal before it has one.
+    names = sorted(log.stem for log in logs.glob("*.log"))
     try:
         if path.exists():
-            check_journal(path)
+            known = check_journal(path)
             yield Finding("journal", Level.OK, f"{path} is whole")
+            yield from _strangers([name for name in names if name not in known])
         else:
-            refuse_a_lost_journal(path, state_dir / "logs")
+            refuse_a_lost_journal(path, logs)
     except StateDirError as exc:
         yield Finding("journal", Level.FAILURE, exc.message)
     except OSError as exc:
         yield Finding("journal", Level.FAILURE, f"{path} cannot be read: {exc.strerror}")
+
+
+def _strangers(names: Sequence[str]) -> Iterator[Finding]:
+    """Logs of runs that the journal does not know, as where an older one was put in place."""
+    if names:
+        text = f"of no run that the journal knows: {len(names)}, such as {names[0]}"
+        yield Finding("logs", Level.WARNING, f"{text}; it is older than they are")
 
 
 def _open_files(max_running: int) -> Finding:

@@ -36,8 +36,11 @@ def check_copy(path: Path) -> None:
         _check(copy, path)
 
 
-def check_journal(path: Path) -> None:
-    """As `check_copy`, for one that a server may be using. Changes nothing, not even after a crash."""
+def check_journal(path: Path) -> set[str]:
+    """As `check_copy`, for one that a server may be using; the ids of all its runs.
+
+    Changes nothing, not even after a crash.
+    """
     log = path.with_name(path.name + "-wal")
     # Without a log, SQLite would make one to read.
     how = "mode=ro" if log.exists() else "immutable=1"
@@ -47,6 +50,8 @@ def check_journal(path: Path) -> None:
         raise StateDirError(f"{path}: the journal cannot be opened: {error}") from error
     with closing(database):
         _check(database, path)
+        made = database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'runs'").fetchone()
+        return set(_ids(database)) if made else set()
 
 
 def _check(database: sqlite3.Connection, path: Path) -> None:
@@ -62,7 +67,11 @@ def _check(database: sqlite3.Connection, path: Path) -> None:
 def run_ids(path: Path) -> list[str]:
     """The ids of all runs in a journal, oldest first."""
     with closing(_open(path)) as journal:
-        return [row[0] for row in journal.execute("SELECT id FROM runs ORDER BY seq")]
+        return _ids(journal)
+
+
+def _ids(journal: sqlite3.Connection) -> list[str]:
+    return [row[0] for row in journal.execute("SELECT id FROM runs ORDER BY seq")]
 
 
 def forget_deleted(copy: Path, source: Path, perhaps: Collection[str]) -> int:

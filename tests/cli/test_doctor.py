@@ -153,6 +153,21 @@ def test_a_journal_that_is_damaged_or_gone_is_a_failure(own_server: Server) -> N
     journal.write_bytes(whole)
 
 
+def test_logs_that_a_journal_does_not_know_are_told(own_server: Server) -> None:
+    """It was put back from before they were written."""
+    journal = own_server.state / "journal.db"
+    own_server.output("run", "--id", "known", "greet")
+    own_server.stop()
+    older = journal.read_bytes()
+    own_server.start()
+    own_server.output("run", "--id", "forgotten", "greet")
+    own_server.stop()
+    journal.write_bytes(older)
+    told = found(own_server.directory)["logs"]
+    assert told.level is Level.WARNING
+    assert told.text.startswith("of no run that the journal knows: 1, such as forgotten")
+
+
 def test_mistakes_in_the_configuration_are_failures(tmp_path: Path) -> None:
     (tmp_path / "jobs.toml").write_text("[jobs.a]\ncomand = []\n")
     told = found(tmp_path, code=1)
