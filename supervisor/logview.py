@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from supervisor.live import LiveRun
-from supervisor.log.logfile import LogReader
+from supervisor.log.logfile import Chunk, LogReader
 from supervisor.pulse import Pulse
 
 
@@ -26,18 +26,25 @@ class LogView:
 
     @property
     def reader(self) -> LogReader:
-        """The log. While it is written, its writer knows the end of it without looking."""
-        live = self._live
-        self._reader.tail = None if live is None or live.log_complete else live.log
+        """The log. Its writer knows the end of it without looking."""
+        self._reader.tail = None if self._live is None else self._live.log
         return self._reader
 
     @property
     def size(self) -> int:
         """The offset one past the last byte so far."""
         live = self._live
-        if live is None or live.log is None or live.log_complete:
+        if live is None or live.log is None:
             return self.reader.size
         return live.log.size
+
+    def newest(self, offset: int, limit: int) -> Chunk | None:
+        """Up to `limit` bytes from `offset` on, if they are the last ones, of one stream, and live.
+
+        None if they are not, or cannot be read: `reader` tells.
+        """
+        live = self._live
+        return None if live is None or live.log is None else live.log.newest(offset, limit)
 
     @property
     def complete(self) -> bool:

@@ -57,10 +57,9 @@ class Stream(enum.IntEnum):
     STDOUT = 1
     STDERR = 2
 
-    @property
-    def label(self) -> str:
-        """The name used in the API: `stdout` or `stderr`."""
-        return self.name.lower()
+    def __init__(self, _number: int) -> None:
+        """Each has the name used in the API, `stdout` or `stderr`, as its `label`."""
+        self.label = self.name.lower()
 
 
 class Moment(Struct, frozen=True):

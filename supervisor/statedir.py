@@ -91,7 +91,7 @@ def _make(path: Path) -> None:
     if not path.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir(mode=0o700)
-        _sync_directory(path.parent)
+        sync_directory(path.parent)
 
 
 def _lock(path: Path) -> int:
@@ -169,10 +169,11 @@ def _write_whole(file: Path, content: bytes) -> None:
     finally:
         os.close(descriptor)
     beside.rename(file)
-    _sync_directory(file.parent)
+    sync_directory(file.parent)
 
 
-def _sync_directory(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Have what a directory lists on disk (fsync(2)). Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -34,7 +34,8 @@ async def capture(
             else:
                 await trio.lowlevel.wait_readable(fd)
             try:
-                _move_rested(log)
+                if log.rested:
+                    _move_rested(log)
                 moved = log.splice(fd, stream)
             except BlockingIOError:
                 retry = False

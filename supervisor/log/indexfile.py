@@ -7,13 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from supervisor.errors import StorageUnavailable
-from supervisor.log import logindex
+from supervisor.log import cached, logindex
 from supervisor.log.logindex import Header, Record, Span
 
+NEAR_RECORDS = 16
+"""What is looked at first: far more than there are in most reads."""
 BLOCK_RECORDS = 256
 RUN_RECORDS = 4096
 MAX_BLOCKS = 4
 MAX_BACK = 64 * BLOCK_RECORDS
+_COUNTS = (NEAR_RECORDS, *[BLOCK_RECORDS] * MAX_BLOCKS)
 
 
 class IndexFile:
@@ -24,6 +27,8 @@ class IndexFile:
         self._path = path
         self._fd = -1
         self._near = 0
+        self.may_wait = True
+        """Whether a disk may be waited for; if not, what is not in memory raises BlockingIOError."""
 
     def header(self) -> Header:
         """The header as it is now. Raises StateDirError for an index we cannot read."""
@@ -40,17 +45,17 @@ class IndexFile:
         """What the bytes from `offset` on are, and the offset up to which this tells it.
 
         `size` is the log's, read before this call. Tells about at least `limit` bytes or all
-        there are, but gives up after MAX_BLOCKS blocks. The last span is as long as its chunk is
+        there are, but gives up after some blocks. The last span is as long as its chunk is
         by now.
         """
         number = self._find(offset)
         records: list[Record] = []
         end = size
-        for _ in range(MAX_BLOCKS):
-            block = self._block(number)
+        for count in _COUNTS:
+            block = self._block(number, count)
             records += block
             number += len(block)
-            if len(block) < BLOCK_RECORDS:
+            if len(block) < count:
                 break
             if block[-1].start >= min(size, offset + limit):
                 end = min(size, block[-1].start)
@@ -89,7 +94,7 @@ class IndexFile:
         lowest = max(self.header().first, number - MAX_BACK)
         while number >= lowest and end > 0:
             low = max(lowest, number - BLOCK_RECORDS + 1)
-            block = self._block(low)[: number - low + 1]
+            block = self._block(low, number - low + 1)
             for record in reversed(list(logindex.sound(block, offset))):
                 if record.start < end:
                     yield Span(record.start, end, record.stream, record.time_us)
@@ -114,22 +119,23 @@ class IndexFile:
 
     def _find(self, offset: int) -> int:
         """The number of the record that covers `offset`."""
-        block = self._block(self._near)
-        if logindex.covers(block, offset, at_end=len(block) < BLOCK_RECORDS):
-            self._near += logindex.index_of(block, offset)
-        else:
-            self._near = logindex.last_at_or_before(
-                offset, self._count(), self.header().first, self._record
-            )
+        for count in _COUNTS[:2]:
+            block = self._block(self._near, count)
+            if logindex.covers(block, offset, at_end=len(block) < count):
+                self._near += logindex.index_of(block, offset)
+                return self._near
+        self._near = logindex.last_at_or_before(
+            offset, self._count(), self.header().first, self._record
+        )
         return self._near
 
     def _record(self, number: int) -> Record:
         found = logindex.parse_records(self._pread(logindex.position(number), logindex.RECORD_SIZE))
         return found[0] if found else Record(0, 0, 0)
 
-    def _block(self, number: int) -> list[Record]:
+    def _block(self, number: int, count: int) -> list[Record]:
         return logindex.parse_records(
-            self._pread(logindex.position(number), BLOCK_RECORDS * logindex.RECORD_SIZE)
+            self._pread(logindex.position(number), count * logindex.RECORD_SIZE)
         )
 
     def _count(self) -> int:
@@ -142,8 +148,11 @@ class IndexFile:
         try:
             if self._fd < 0:
                 self._fd = os.open(self._path, os.O_RDONLY)
-            return os.pread(self._fd, count, offset)
+            pread = os.pread if self.may_wait else cached.pread
+            return pread(self._fd, count, offset)
         except FileNotFoundError:
             return b""
+        except BlockingIOError:
+            raise
         except OSError as exc:
             raise StorageUnavailable(f"{self._path.name} cannot be read: {exc.strerror}") from exc

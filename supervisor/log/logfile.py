@@ -12,6 +12,7 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,7 @@ from typing import Protocol, Self
 from msgspec import Struct
 
 from supervisor.errors import RangeNotSatisfiable, StorageUnavailable
-from supervisor.log import logindex
+from supervisor.log import cached, logindex
 from supervisor.log.indexfile import IndexFile
 from supervisor.model import Stream
 
@@ -89,6 +90,9 @@ class Tail(Protocol):
     def floor(self) -> int:
         """The first offset that is still kept; told before anything below it is given back."""
 
+    def newest(self, offset: int, limit: int) -> Chunk | None:
+        """Up to `limit` bytes from `offset` on, if all of that came last; None if not."""
+
     def spans_from(self, offset: int, size: int) -> list[logindex.Span] | None:
         """What the bytes `offset` to `size` are, contiguous; None if that is too far back."""
 
@@ -154,8 +158,7 @@ class LogReader:
                 return 0
             except OSError as exc:
                 raise self._unreadable(exc) from exc
-        tail = self._tail()
-        return os.fstat(self._log_fd).st_size if tail is None else tail.size
+        return os.fstat(self._log_fd).st_size if self.tail is None else self.tail.size
 
     @property
     def oldest(self) -> int:
@@ -296,6 +299,15 @@ class LogReader:
             return start + newline + 1
         return start if start == oldest else offset
 
+    @contextmanager
+    def without_waiting(self) -> Iterator[None]:
+        """Reads meanwhile raise BlockingIOError instead of waiting for a disk."""
+        self._index.may_wait = False
+        try:
+            yield
+        finally:
+            self._index.may_wait = True
+
     def close(self) -> None:
         """Let go of the files."""
         self._index.close()
@@ -331,7 +343,10 @@ class LogReader:
 
     def _pread(self, offset: int, count: int) -> bytes:
         try:
-            return os.pread(self._log_fd, count, offset)
+            pread = os.pread if self._index.may_wait else cached.pread
+            return pread(self._log_fd, count, offset)
+        except BlockingIOError:
+            raise
         except OSError as exc:
             raise self._unreadable(exc) from exc
 

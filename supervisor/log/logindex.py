@@ -2,8 +2,8 @@
 
 No I/O here. docs/log-format.md tells the format to a stranger; the two rules behind it are
 
-* a record is written before its chunk and holds only where the chunk starts, so that a writer
-  killed at any point leaves no byte without a stream;
+* a record of another stream is written before its chunk and holds only where the chunk starts, so
+  that a writer killed at any point leaves no byte without a stream;
 * only records that start below the log's size count, so the size is looked at first.
 """
 

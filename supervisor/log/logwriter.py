@@ -1,4 +1,4 @@
-"""The writing side of a run's log: bytes go from the pipe to the file, the index first.
+"""The writing side of a run's log: bytes go from the pipe to the file, and whose they are first.
 
 Nothing here waits: calls take as long as the page cache does. Only `LogWriter.sync` may take long
 and belongs in a worker thread.
@@ -12,29 +12,27 @@ hole there, and the index says that nothing was kept.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import select
 import sys
-import termios
 import threading
 import time
 from pathlib import Path
 
 from supervisor.errors import StorageUnavailable
-from supervisor.log import logindex
+from supervisor.log import logindex, source
 from supervisor.log.holes import written
-from supervisor.log.logfile import index_path, log_path
+from supervisor.log.logfile import Chunk, index_path, log_path
 from supervisor.log.logindex import Header, Record, Span
 from supervisor.log.trimming import trim
 from supervisor.model import Stream
 from supervisor.pulse import Pulse
 from supervisor.spec import LogLimit, OnFull
+from supervisor.statedir import sync_directory
 from supervisor.units import KIB, MIB
 
 MAX_SPLICE = 256 * KIB
-MAX_COPY = 128 * KIB
 _RECENT = 16
+_STREAMS = {int(stream): stream for stream in Stream}
 
 _STORAGE_ERRNOS = frozenset(
     {
@@ -76,6 +74,10 @@ class LogWriter:
         self._directory = directory
         self._log_fd, self._index_fd = fds
         self._last: Record | None = None
+        self._due = False
+        """Whether the last record is yet to be written."""
+        self._written: int | None = None
+        """Whose the next bytes would be as far as the file tells: the stream of its last record."""
         self._recent: tuple[Record, ...] = ()
         self._count = 0
         self._synced = 0
@@ -125,13 +127,13 @@ class LogWriter:
         nothing now, and StorageUnavailable if it cannot be stored: then nothing is lost, and the
         same call can be made again later.
         """
-        room = self._room()
+        room = sys.maxsize if self._limit is None else self._room()
         if stream in self._held or not room:
             return self._copy(fd, stream)
-        if self._index_fd < 0 and not _waits_in(fd):
+        if self._index_fd < 0 and not source.waits_in(fd):
             return self._copy(fd, stream)  # the end of a stream on which nothing ever came
         try:
-            self._mark(stream, _now_us())
+            self._mark(stream, time.time_ns() // 1000)
             moved = os.splice(
                 fd,
                 self._log_fd,
@@ -157,7 +159,7 @@ class LogWriter:
         """
         room = self._room()
         try:
-            time_us = _now_us() if time_us is None else time_us
+            time_us = time.time_ns() // 1000 if time_us is None else time_us
             if not room:
                 self.skip(len(data), time_us=time_us)
                 self.overflowed = True
@@ -173,7 +175,7 @@ class LogWriter:
     def skip(self, count: int, *, time_us: int | None = None) -> None:
         """Count `count` bytes that are not kept. Raises StorageUnavailable."""
         try:
-            self._mark(logindex.NOT_KEPT, _now_us() if time_us is None else time_us)
+            self._mark(logindex.NOT_KEPT, time.time_ns() // 1000 if time_us is None else time_us)
             os.ftruncate(self._log_fd, self.size + count)
         except OSError as exc:
             self._refuse(exc)
@@ -192,6 +194,23 @@ class LogWriter:
             last = recent[first]
             return [Span(offset, size, last.stream, last.time_us)]
         return logindex.spans(recent[first:], offset, size)
+
+    def newest(self, offset: int, limit: int) -> Chunk | None:
+        """Up to `limit` bytes from `offset` on, if all that is there came last, from one stream.
+
+        None if not, or if they cannot be read: whoever wants them finds out why. Quicker than a
+        reader, since those who follow live wait for nothing else.
+        """
+        last = self._last
+        if last is None or not last.start <= offset < self.size or last.stream not in _STREAMS:
+            return None
+        try:
+            data = os.pread(self._log_fd, min(limit, self.size - offset), offset)
+        except OSError:
+            return None
+        if offset < self.floor:
+            return None
+        return Chunk(offset, data, _STREAMS[last.stream], last.time_us)
 
     def holds(self, stream: Stream) -> bool:
         """True if bytes of `stream` were read but not yet stored, so `splice` has work to do.
@@ -254,6 +273,7 @@ class LogWriter:
             good = logindex.sound_prefix(self._last, records, self.size)
             if good:
                 self._last = records[good - 1]
+                self._written = self._last.stream
             self._count += good
             if good * logindex.RECORD_SIZE < len(raw):
                 break
@@ -271,12 +291,12 @@ class LogWriter:
         at = start = max(last.start, self.floor)
         for begin, end in written(self._log_fd, start, self.size, known=known):
             if begin > at:
-                self._write_record(Record(at, logindex.NOT_KEPT, time_us), self._count)
+                self._add(Record(at, logindex.NOT_KEPT, time_us))
             if begin > at or self._last is None:
-                self._write_record(Record(begin, last.stream, time_us), self._count)
+                self._add(Record(begin, last.stream, time_us))
             at = end
         if at < self.size:
-            self._write_record(Record(at, logindex.NOT_KEPT, time_us), self._count)
+            self._add(Record(at, logindex.NOT_KEPT, time_us))
 
     def _room(self) -> int:
         """How many bytes more may be kept."""
@@ -302,20 +322,38 @@ class LogWriter:
                 raise StorageUnavailable(self._sync_trouble) from exc
 
     def _mark(self, stream: int, time_us: int) -> None:
-        """See to it that the index says whose the next byte will be."""
+        """See to it that the index says whose the next byte will be.
+
+        A record that tells nothing but the time may be written after its bytes, so that nobody who
+        follows live has to wait for it.
+        """
+        if self._due and self._last is not None and self._last.start < self.size:
+            self._write_last()
         new = Record(self.size, stream, max(1, time_us))
         number = logindex.slot(self._last, self._count, new)
         if number is not None:
-            self._write_record(new, number)
+            self._note(new, number)
+        if self._due and self._written != stream:
+            self._write_last()
 
-    def _write_record(self, record: Record, number: int) -> None:
-        if self._index_fd < 0:
-            self._make_index(Header())
-        _write_whole(self._index_fd, logindex.pack_record(record), logindex.position(number))
+    def _note(self, record: Record, number: int) -> None:
         kept = self._recent if number == self._count else self._recent[:-1]
         self._recent = (*kept[1 - _RECENT :], record)
         self._last = record
         self._count = number + 1
+        self._due = True
+
+    def _add(self, record: Record) -> None:
+        self._note(record, self._count)
+        self._write_last()
+
+    def _write_last(self) -> None:
+        if self._index_fd < 0:
+            self._make_index(Header())
+        last = self._recent[-1]
+        _write_whole(self._index_fd, logindex.pack_record(last), logindex.position(self._count - 1))
+        self._written = last.stream
+        self._due = False
 
     def _make_index(self, header: Header) -> None:
         """Not before there is something to put into it: many runs write nothing."""
@@ -336,7 +374,7 @@ class LogWriter:
 
     def _copy(self, fd: int, stream: Stream) -> int:
         """Read and write, where splice(2) cannot; what finds no room on the disk is held."""
-        data = self._held.pop(stream, b"") or _read_ready(fd)
+        data = self._held.pop(stream, b"") or source.read_ready(fd)
         if not data:
             return 0
         written = 0
@@ -354,25 +392,33 @@ class LogWriter:
             self._write_trouble = None
             self.size += count
             self.grew.fire()
+            if self._due:
+                try:
+                    self._write_last()
+                except OSError as exc:
+                    self._write_trouble = self._told(exc)
 
     def _refuse(self, exc: OSError) -> None:
         """Raise our error if storage is at fault; anything else is a bug and stays what it is."""
         if exc.errno in _STORAGE_ERRNOS:
-            self._write_trouble = f"the log of run {self.run_id} cannot be written: {exc.strerror}"
+            self._write_trouble = self._told(exc)
             raise StorageUnavailable(self._write_trouble) from exc
 
+    def _told(self, exc: OSError) -> str:
+        return f"the log of run {self.run_id} cannot be written: {exc.strerror}"
+
     def _sync(self) -> None:
-        size = self.size
+        size, all_told = self.size, not self._due
         try:
             os.fdatasync(self._index_fd)
             os.fdatasync(self._log_fd)
             if not self._directory_synced:
-                _sync_directory(self._directory)
+                sync_directory(self._directory)
                 self._directory_synced = True
         except OSError as exc:
             self._sync_trouble = f"the log of run {self.run_id} cannot be synced: {exc.strerror}"
             raise StorageUnavailable(self._sync_trouble) from exc
-        self._synced = size
+        self._synced = size if all_told else -1
         self._sync_trouble = None
 
 
@@ -398,36 +444,3 @@ def _open_files(directory: Path, run_id: str) -> tuple[int, int]:
 def _write_whole(fd: int, data: bytes, offset: int) -> None:
     if os.pwrite(fd, data, offset) < len(data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _waits_in(fd: int) -> int:
-    """How many bytes can be read from a pipe or terminal now."""
-    return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
-
-
-def _read_ready(fd: int) -> bytes:
-    """What `fd` has now, whether or not it is set non-blocking; empty at its end."""
-    poller = select.poll()
-    poller.register(fd, select.POLLIN)
-    if not poller.poll(0):
-        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-    try:
-        return os.read(fd, MAX_COPY)
-    except ConnectionResetError:
-        return b""
-    except OSError as exc:
-        if exc.errno == errno.EIO:  # how a terminal says that its other end is closed: pty(7)
-            return b""
-        raise
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000

@@ -284,6 +284,71 @@ def test_the_index_names_the_stream_before_the_bytes_come(log: LogWriter, tmp_pa
     ]
 
 
+def test_a_record_that_tells_only_the_time_is_written_after_those_who_wait_were_told(
+    log: LogWriter, tmp_path: Path
+) -> None:
+    """They are told the time, too; and one of another stream still comes before its bytes."""
+    on_disk: list[list[tuple[int, int]]] = []
+    told: list[Chunk | None] = []
+
+    def look() -> None:
+        on_disk.append([(record.start, record.stream) for record in records(tmp_path)])
+        told.append(log.newest(log.size - 1, 1))
+
+    with log.grew.calling(look):
+        log.append(b"a", OUT, time_us=5_000)
+        log.append(b"b", OUT, time_us=10_000)
+        log.append(b"c", ERR, time_us=15_000)
+    assert on_disk == [[(0, OUT)], [(0, OUT)], [(0, OUT), (1, OUT), (2, ERR)]]
+    assert told == [
+        Chunk(0, b"a", OUT, 5_000),
+        Chunk(1, b"b", OUT, 10_000),
+        Chunk(2, b"c", ERR, 15_000),
+    ]
+
+
+def test_a_record_that_finds_no_room_after_its_bytes_is_written_before_anything_else(
+    log: LogWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then nothing is taken, so that no more than one time is ever missing."""
+    real, full = os.pwrite, False
+
+    def pwrite(fd: int, data: bytes, offset: int) -> int:
+        if full and len(data) == logindex.RECORD_SIZE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    log.append(b"first", OUT, time_us=5_000)
+    full = True
+    log.append(b"second", OUT, time_us=10_000)
+    assert log.trouble is not None
+    with pytest.raises(StorageUnavailable, match="No space left"):
+        log.append(b"third", OUT, time_us=15_000)
+    assert contents(tmp_path) == [(b"firstsecond", OUT)]
+    full = False
+    log.append(b"third", OUT, time_us=15_000)
+    assert log.trouble is None
+    assert [record.time_us for record in records(tmp_path)] == [5_000, 10_000, 15_000]
+
+
+def test_the_newest_bytes_are_those_of_the_last_stream_and_no_others(log: LogWriter) -> None:
+    """Whatever a reader would tell otherwise: of two chunks, of what is not there or not kept."""
+    log.append(b"abc", OUT, time_us=5_000)
+    log.append(b"def", ERR, time_us=10_000)
+    assert log.newest(4, 10) == Chunk(4, b"ef", ERR, 10_000)
+    assert log.newest(3, 2) == Chunk(3, b"de", ERR, 10_000)
+    assert log.newest(2, 10) is None
+    assert log.newest(6, 10) is None
+    log.floor = 5
+    assert log.newest(4, 10) is None
+    log.skip(3)
+    assert log.newest(6, 10) is None
+    log.append(b"ghi", ERR)
+    log.close()
+    assert log.newest(9, 10) is None
+
+
 @pytest.mark.usefixtures("no_room")
 def test_append_says_how_much_it_took(log: LogWriter) -> None:
     """Less than all where room is short; none at all is an error."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 
 import trio
@@ -22,7 +23,7 @@ from supervisor.units import KIB, MIB
 
 _READ_BYTES = 256 * KIB
 _FAR_BYTES = 32 * MIB
-"""So far behind, what is read is likely not in memory any more, and reading may wait for a disk."""
+"""So far behind, what is read may not be in memory any more, and reading may wait for a disk."""
 _CHECK_S = 2.0
 _TOGETHER_US = 100_000
 """Bytes that arrived within this time may be told together, with the time of the first."""
@@ -84,18 +85,26 @@ class LogCursor:
     async def read(self, stop: int, room: int | None = None) -> list[Piece]:
         """What lies at the cursor, which moves past it: up to `stop`, and `room` bytes of it.
 
-        May be empty where only the other stream wrote. Far behind the end, a thread reads.
+        May be empty where only the other stream wrote. Far behind the end, a thread reads what is
+        not in memory.
         """
         limit = min(_READ_BYTES, stop - self.at)
         if room is not None:
             limit = min(limit, room)
         if self._view.reader.size - self.at > _FAR_BYTES:
+            with suppress(BlockingIOError), self._view.reader.without_waiting():
+                return self._read(stop, limit)
             return await trio.to_thread.run_sync(self._read, stop, limit)
         return self._read(stop, limit)
 
     def read_now(self, stop: int, limit: int) -> list[Piece]:
         """As `read`, without waiting: for what is near the end, and so still in memory."""
-        return self._read(stop, min(limit, _READ_BYTES, stop - self.at))
+        limit = min(limit, _READ_BYTES, stop - self.at)
+        newest = None if self.stream else self._view.newest(self.at, limit)
+        if newest is None:
+            return self._read(stop, limit)
+        self.at += len(newest.data)
+        return [newest]
 
     def _read(self, stop: int, limit: int) -> list[Piece]:
         if self.stream is None:

@@ -69,6 +69,7 @@ class Connection:
         self._app = app
         self._config = config
         self._socket = stream.socket
+        self._fd = stream.socket.fileno()
         self._limits = limits
         self._send_lock = trio.Lock()
         self._all = trio.CancelScope()
@@ -94,6 +95,7 @@ class Connection:
                     await self._protocol.handle(Closed())
                     nursery.cancel_scope.cancel()
         finally:
+            self._fd = -1  # it may soon be another's
             self._socket.close()
 
     def wind_down(self) -> None:
@@ -221,7 +223,7 @@ class Connection:
         if self._rest or self._send_lock.locked() or not self._protocol.websocket_open:
             return False
         try:
-            sent = os.write(self._socket.fileno(), frame)
+            sent = os.write(self._fd, frame)
         except OSError:
             return False  # Sending it in its turn finds out.
         if sent < len(frame):
@@ -245,7 +247,7 @@ class Connection:
         """How much the kernel takes without waiting."""
         try:
             # Not by the socket of Trio: that gives way to all others before each call.
-            return os.write(self._socket.fileno(), data)
+            return os.write(self._fd, data)
         except OSError:
             return 0  # Sending the rest finds out.
 

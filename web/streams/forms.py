@@ -94,7 +94,7 @@ class JsonForm:
     def output(self, pieces: Sequence[Piece]) -> list[Message]:
         """See Form."""
         result: list[Message] = []
-        for piece in merged(pieces):
+        for piece in pieces if len(pieces) == 1 else merged(pieces):
             if isinstance(piece, Gap):
                 result += self.finish(piece.offset)
                 result.append(_gap(piece))

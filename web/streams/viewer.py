@@ -184,9 +184,7 @@ class Viewer:
             raise Alone
         self.go_on(place)
         limit = _aligned(at)
-        batch = self._told_before(place, size, limit)
-        if batch is None:
-            batch = self._batch_of(place, self._cursor.read_now(size, limit))
+        batch = self._batch_of(place, self._cursor.read_now(size, limit))
         if batch.after == place:
             raise Alone  # Nothing could be read: not a thing to try for ever in here.
         return batch

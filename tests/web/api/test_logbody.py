@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import pairwise
@@ -14,12 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.live import LiveRun
-from supervisor.log.logfile import Chunk, Gap, GapReason, Piece
+from supervisor.log import cached
+from supervisor.log.logfile import Chunk, Gap, GapReason, LogReader, Piece
 from supervisor.log.logwriter import LogWriter
 from supervisor.logview import LogView
 from supervisor.model import Stream
 from supervisor.spec import RunSpec
 from supervisor.testing.rig import a_run
+from web.api import logbody
 from web.api.logbody import LogCursor, Wanted, merged, raw_bytes, start_offset
 
 OUT, ERR = Stream.STDOUT, Stream.STDERR
@@ -64,6 +68,33 @@ async def test_a_large_log_comes_whole_however_far_behind_the_viewer_is(
     assert await read(tmp_path, Wanted(0, None)) == block * 20
     assert await read(tmp_path, Wanted(0, None, OUT)) == block * 10
     assert await read(tmp_path, Wanted(1, len(block) * 20 - 1)) == (block * 20)[1:-1]
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+async def test_what_is_far_behind_is_read_by_a_thread_only_if_a_disk_may_have_it(
+    in_memory: bool, tmp_path: Path, writer: LogWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[int] = set()
+    real = LogReader.read
+
+    def pread(fd: int, count: int, offset: int) -> bytes:
+        if not in_memory:
+            raise BlockingIOError
+        return os.pread(fd, count, offset)
+
+    def watched(reader: LogReader, offset: int, limit: int) -> list[Piece]:
+        pieces = real(reader, offset, limit)
+        threads.add(threading.get_ident())
+        return pieces
+
+    monkeypatch.setattr(logbody, "_FAR_BYTES", 0)
+    monkeypatch.setattr(cached, "pread", pread)
+    monkeypatch.setattr(LogReader, "read", watched)
+    for number in range(300):
+        writer.append(b"%d\n" % number, OUT if number % 2 else ERR)
+    whole = b"".join(b"%d\n" % number for number in range(300))
+    assert await read(tmp_path, Wanted(0, None)) == whole
+    assert (threads == {threading.get_ident()}) is in_memory
 
 
 async def test_many_tiny_writes_come_whole(tmp_path: Path, writer: LogWriter) -> None:

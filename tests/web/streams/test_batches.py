@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.errors import ShuttingDown
-from supervisor.log.logfile import LogReader, Piece
+from supervisor.log.logfile import Chunk, LogReader, Piece
+from supervisor.log.logwriter import LogWriter
 from supervisor.model import Stream
 from tests.web.scene import EVERYTHING, Said, Scene, parsed
 from web.streams.batches import Batch, Batches, Recent, Shelf
@@ -29,13 +30,19 @@ async def test_what_many_watch_is_read_and_encoded_once(
     """Each of ten viewers is told all of it, and one of them has read it."""
     scene = Scene(tmp_path)
     reads: list[int] = []
-    real = LogReader.read
+    real, quick = LogReader.read, LogWriter.newest
 
     def read(reader: LogReader, offset: int, limit: int) -> list[Piece]:
         reads.append(offset)
         return real(reader, offset, limit)
 
+    def newest(log: LogWriter, offset: int, limit: int) -> Chunk | None:
+        chunk = quick(log, offset, limit)
+        reads.extend([] if chunk is None else [offset])
+        return chunk
+
     monkeypatch.setattr(LogReader, "read", read)
+    monkeypatch.setattr(LogWriter, "newest", newest)
     told: list[list[Message]] = [[] for _ in range(10)]
 
     async def watch(number: int, batches: Batches) -> None:
