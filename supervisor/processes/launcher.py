@@ -28,6 +28,7 @@ from supervisor.model import ProcessRef, Usage
 from supervisor.processes import launcher_child, procfs
 from supervisor.processes.accounting import measure
 from supervisor.processes.conditions import LaunchConditions, name_of
+from supervisor.processes.orphans import launcher_mark
 from supervisor.processes.tree import Leader
 from supervisor.units import KIB
 
@@ -276,7 +277,8 @@ class Launcher:
             start_new_session=True,
             # What waits at a gate shows the launcher's environment. If this server is itself part
             # of a run, it must not be taken for that run's.
-            env={name: text for name, text in os.environ.items() if name[:8] != "RUNWIRE_"},
+            env={name: text for name, text in os.environ.items() if name[:8] != "RUNWIRE_"}
+            | launcher_mark(),
         )
 
     def close(self) -> None:

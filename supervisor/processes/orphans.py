@@ -24,6 +24,7 @@ from supervisor.processes import procfs
 from supervisor.processes.procfs import ProcessStat
 
 _PR_SET_CHILD_SUBREAPER = 36
+_LAUNCHER = "RUNWIRE_LAUNCHER"
 _PAUSE_S = 0.05
 """Between two looks for what to reap: a program may end thousands a second."""
 
@@ -125,16 +126,31 @@ class Orphans:
         candidates = self._candidates(orphan)
         if len(candidates) == 1 or any(orphan.session == it.ref.pid for it in candidates):
             return False
-        return not any(name in procfs.environment(orphan.pid) for name in names)
+        environment = procfs.environment(orphan.pid)
+        return not _is_at_gate(environment) and not any(name in environment for name in names)
 
     def _is_of(self, orphan: ProcessStat, known: Known) -> bool:
         if orphan.session == known.ref.pid:
             return True
         environment = procfs.environment(orphan.pid)
+        if _is_at_gate(environment):
+            return False
         if any(name in environment for name in known.marks):
             return environment.items() >= known.marks.items()
         # To process 1 of a container also comes what no run has made.
         return os.getpid() != 1 and self._candidates(orphan) == [known]
+
+
+def launcher_mark() -> dict[str, str]:
+    """What the environment of this process's launcher says, and of what waits at a gate with it.
+
+    Such a process is a child that this one does not know of yet, and no orphan.
+    """
+    return {_LAUNCHER: str(os.getpid())}
+
+
+def _is_at_gate(environment: Mapping[bytes, bytes]) -> bool:
+    return environment.get(_LAUNCHER.encode()) == str(os.getpid()).encode()
 
 
 def _set_subreaper(on: int) -> None:

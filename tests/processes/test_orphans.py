@@ -11,6 +11,7 @@ import pytest
 
 from supervisor.model import ProcessRef
 from supervisor.processes import procfs
+from supervisor.processes.launcher import Launcher, LaunchRequest
 from supervisor.processes.orphans import Orphans
 from supervisor.processes.procfs import ProcessStat
 
@@ -127,3 +128,25 @@ def test_what_may_be_of_several_is_told_of_each_of_them(orphans: Orphans) -> Non
                 assert found == [stray.pid]
         with orphans.watching(leader(stray.start_ticks + 1), {NAME: b"3"}):
             assert orphans.perhaps_left_by(leader(stray.start_ticks + 1)) == []
+
+
+async def test_what_waits_at_a_gate_is_no_orphan_of_the_run_beside_it(orphans: Orphans) -> None:
+    """It was made, and this process has not heard of it yet."""
+    launcher = Launcher()
+    null = os.open(os.devnull, os.O_RDWR)
+    with orphans.watching(leader(1), {NAME: b"1"}):
+        others = procfs.children()
+        request = LaunchRequest(argv=["/bin/true"], env={}, cwd="/")
+        with await launcher.launch(request, (null, null, null)) as waiting:
+            assert waiting.ref.pid in procfs.children() - others
+            own = {process.pid for process in orphans.left_by(leader(1))}
+            own |= {process.pid for process in orphans.perhaps_left_by(leader(1))}
+            assert waiting.ref.pid not in own
+            with orphans.watching(leader(2), {NAME: b"2"}):
+                perhaps = {process.pid for process in orphans.perhaps_left_by(leader(1))}
+                assert waiting.ref.pid not in perhaps
+            waiting.close_gate()
+            await waiting.wait_exited()
+            waiting.reap()
+    launcher.close()
+    os.close(null)
