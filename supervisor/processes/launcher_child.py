@@ -25,7 +25,6 @@ then names). All of it has at most REPORT_LIMIT bytes.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found] # signal makes enums of all it gives back
 import array
 import ctypes
 import errno
@@ -40,7 +39,7 @@ import stat
 import struct
 import sys
 import termios
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 LENGTH = struct.Struct("=i")
@@ -76,8 +75,8 @@ def main() -> None:
         _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]), hard))
     _be_no_exception()
+    _heed_signals()
     clone, clone_into = _clone_parent(), _clone_into()
-    ignored = [n for n in signal.valid_signals() if signal.getsignal(n) is signal.SIG_IGN]
     while True:
         head, fds = _receive(channel)
         if len(head) < LENGTH.size:
@@ -95,7 +94,7 @@ def main() -> None:
             entered = False
             answer = clone()
         if answer == 0:
-            _become(request, fds if not entered else fds[:_CGROUP], ignored)
+            _become(request, fds if not entered else fds[:_CGROUP])
         for fd in fds:
             os.close(fd)
         channel.sendall(LENGTH.pack(answer))
@@ -106,6 +105,14 @@ def _be_no_exception() -> None:
     with open("/proc/self/oom_score_adj", "r+b", buffering=0) as file:  # noqa: PTH123 - no pathlib here
         if int(file.read()) < 0:
             file.write(b"0")
+
+
+def _heed_signals() -> None:
+    """What it starts inherits this: Python ignores some, and whoever started the server may more."""
+    for number in signal.valid_signals():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _clone_parent() -> Callable[[], int]:
@@ -172,10 +179,10 @@ def _parse(body: bytes) -> Request:
     return places, argv, env, _to_bytes(request["cwd"]), stdin, request.get("conditions", {})
 
 
-def _become(request: Request, fds: list[int], ignored: Sequence[int]) -> NoReturn:
+def _become(request: Request, fds: list[int]) -> NoReturn:
     """Turn into the program, or report why not. Runs in the new process only."""
     try:
-        failure = _execute(request, fds, ignored)
+        failure = _execute(request, fds)
     except BaseException as exc:  # noqa: BLE001 - it must not go on as a second launcher
         failure = "program", 0, repr(exc)
     stage, code, detail = failure
@@ -185,13 +192,9 @@ def _become(request: Request, fds: list[int], ignored: Sequence[int]) -> NoRetur
     os._exit(NEVER_STARTED)
 
 
-def _execute(request: Request, fds: list[int], ignored: Sequence[int]) -> tuple[str, int, str]:
+def _execute(request: Request, fds: list[int]) -> tuple[str, int, str]:
     """Wait at the gate, then execute. Returns why it could not: stage, errno, detail."""
     os.setsid()
-    # Python ignores some, and whoever started the server may have ignored more.
-    for number in ignored:
-        _signal.signal(number, _signal.SIG_DFL)
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     if len(fds) > _CGROUP:
         try:
             _enter(fds[_CGROUP])
