@@ -43,7 +43,12 @@ class Output(Struct, frozen=True):
 
 def encode_output(stream: Stream, offset: int, data: bytes, time_us: int = 0) -> bytes:
     """One frame."""
-    return _HEADER.pack(stream, offset, time_us, len(data)) + data
+    return output_header(stream, offset, len(data), time_us) + data
+
+
+def output_header(stream: Stream, offset: int, length: int, time_us: int = 0) -> bytes:
+    """What comes before the data of a frame, which are `length` bytes."""
+    return _HEADER.pack(stream, offset, time_us, length)
 
 
 def decode_output(message: bytes) -> list[Output]:

@@ -237,9 +237,10 @@ class EventLine:
 
     async def send(self, message: Message) -> None:
         """Say `message` as a `run-event`; Engine.IO has a ping of its own."""
-        if message.payload != PING:
-            self._place = self._place.after(message.text)
-            await self._session.say(packets.event(EVENT, message.text, str(self._place)))
+        text = message.text
+        if text != PING.decode():
+            self._place = self._place.after(text)
+            await self._session.say(packets.event(EVENT, text, str(self._place)))
 
     def send_now(self, message: Message) -> bool:
         """Never: what is said here takes its turn."""

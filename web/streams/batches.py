@@ -28,7 +28,7 @@ from web.streams.message import Message
 
 _log = logging.getLogger("runwire.web")
 
-KEPT_BYTES = 2 * MIB
+KEPT_BYTES = 8 * MIB
 """Of what viewers were told last. Whoever is so far behind that it is gone reads by itself."""
 _OVERHEAD = 1 * KIB
 
@@ -55,7 +55,7 @@ class Batch(Struct, frozen=True):
     @property
     def weight(self) -> int:
         """Bytes of messages, and something for each to be remembered at all."""
-        return _OVERHEAD + sum(len(message.payload) for message in self.messages)
+        return _OVERHEAD + sum(len(message.frame) for message in self.messages)
 
 
 class Idle(Protocol):

@@ -12,6 +12,8 @@ from supervisor.units import KIB
 from web.api.logbody import merged
 from web.streams.message import Message
 
+_MOST_BYTES = 1000 * KIB
+"""How long a message of output may be as JSON: many clients take 1 MiB."""
 _TOGETHER_BYTES = 256 * KIB
 """How long frames may become together: very small ones are mostly header."""
 
@@ -45,19 +47,21 @@ class BinaryForm:
     def output(self, pieces: Sequence[Piece]) -> list[Message]:
         """See Form."""
         result: list[Message] = []
-        together = bytearray()
-        for piece in merged(pieces):
-            if together and (isinstance(piece, Gap) or len(together) > _TOGETHER_BYTES):
-                result.append(Message(bytes(together), binary=True))
-                together.clear()
+        together: list[bytes] = []
+        size = 0
+        for piece in pieces if len(pieces) == 1 else merged(pieces):
+            if together and (isinstance(piece, Gap) or size > _TOGETHER_BYTES):
+                result.append(Message(*together, binary=True))
+                together, size = [], 0
             if isinstance(piece, Gap):
                 result.append(_gap(piece))
-            else:
-                together += frames.encode_output(
-                    piece.stream, piece.offset, piece.data, piece.time_us
-                )
+                continue
+            count = len(piece.data)
+            header = frames.output_header(piece.stream, piece.offset, count, piece.time_us)
+            together += (header, piece.data)
+            size += len(header) + count
         if together:
-            result.append(Message(bytes(together), binary=True))
+            result.append(Message(*together, binary=True))
         return result
 
     def finish(self, offset: int) -> list[Message]:
@@ -100,9 +104,26 @@ class JsonForm:
                 result.append(_gap(piece))
                 continue
             self._time_us = piece.time_us
-            text = self._decoders[piece.stream].feed(piece.data)
-            result.append(_text(piece.stream, text, piece.offset, piece.next, piece.time_us))
+            result += self._told(piece)
         return result
+
+    def _told(self, chunk: Chunk) -> list[Message]:
+        decoder = self._decoders[chunk.stream]
+        unfinished = decoder.unfinished
+        text = decoder.feed(chunk.data)
+        message = _text(chunk.stream, text, chunk.offset, chunk.next, chunk.time_us)
+        if len(message.frame) <= _MOST_BYTES:
+            return [message]
+        # A byte may become six, as a control character does, but seldom so many of them.
+        decoder.unfinished = unfinished
+        middle = len(chunk.data) // 2
+        return [
+            message
+            for start, data in ((0, chunk.data[:middle]), (middle, chunk.data[middle:]))
+            for message in self._told(
+                Chunk(chunk.offset + start, data, chunk.stream, chunk.time_us)
+            )
+        ]
 
     def finish(self, offset: int) -> list[Message]:
         """A character that will never be complete is told as U+FFFD."""

@@ -12,25 +12,25 @@ _MAX_SHORT, _MAX_MEDIUM = 125, 0xFFFF
 class Message:
     """What a client is told: JSON, or bytes if it is `binary`. Made once for all who are told it."""
 
-    __slots__ = ("_frame", "binary", "payload")
+    __slots__ = ("_begin", "binary", "frame")
 
-    def __init__(self, payload: bytes, *, binary: bool = False) -> None:
-        """JSON is UTF-8."""
-        self.payload = payload
+    def __init__(self, *payload: bytes, binary: bool = False) -> None:
+        """`payload` may come in parts. JSON is UTF-8."""
+        head = _head(sum(map(len, payload)), binary=binary)
         self.binary = binary
-        self._frame: bytes | None = None
+        self.frame = b"".join((head, *payload))
+        """The whole frame, unmasked as a server's are, without extensions."""
+        self._begin = len(head)
+
+    @property
+    def payload(self) -> bytes:
+        """What is in the frame. A copy: the frame is what is wanted again and again."""
+        return self.frame[self._begin :]
 
     @property
     def text(self) -> str:
         """The JSON as text."""
         return self.payload.decode()
-
-    @property
-    def frame(self) -> bytes:
-        """The whole frame, unmasked as a server's are, without extensions."""
-        if self._frame is None:
-            self._frame = _head(len(self.payload), binary=self.binary) + self.payload
-        return self._frame
 
 
 def _head(size: int, *, binary: bool) -> bytes:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from supervisor.log.logfile import Chunk, Gap, GapReason, Piece
+from supervisor.log.logfile import Chunk, Gap, GapReason, LogReader, Piece
 from supervisor.model import Stream
 from supervisor.units import KIB
 from tests.web.scene import parsed
-from web.streams.forms import BinaryForm
+from web.streams.forms import BinaryForm, JsonForm
+from web.streams.viewer import BATCH_BYTES
 
 OUT, ERR = Stream.STDOUT, Stream.STDERR
 
@@ -35,3 +38,23 @@ def test_a_gap_stands_at_its_place_between_frames() -> None:
     )
     said = [part for message in messages for part in parsed(message)]
     assert [part.get("data", part["type"]) for part in said] == [b"a", "gap", b"b"]
+
+
+@pytest.mark.parametrize("byte", [b"x", b"\0", b"\xff"])
+def test_what_is_told_at_once_is_no_longer_as_text_than_many_clients_take(
+    byte: bytes, tmp_path: Path
+) -> None:
+    """Most bytes become one or two, some become six; a character that is cut there stays whole."""
+    data = b"\xac" + byte * (BATCH_BYTES // 2 - 2) + "€".encode() + byte * (BATCH_BYTES // 2 - 2)
+    form = JsonForm()
+    with LogReader(tmp_path, "r") as reader:
+        form.begin(reader, 0, tuple(Stream))
+    form.resume((b"\xe2\x82", b""))
+    messages = form.output([Chunk(2, data, OUT, 1)])
+    assert max(len(message.frame) for message in messages) < 1024 * KIB
+    assert len(messages) == (2 if byte == b"\0" else 1)
+    said = [part for message in messages for part in parsed(message)]
+    assert "".join(part["data"] for part in said) == "€" + data[1:].decode("utf-8", "replace")
+    ends = [part["next"] for part in said]
+    assert [part["offset"] for part in said] == [2, *ends[:-1]]
+    assert ends[-1] == 2 + len(data)

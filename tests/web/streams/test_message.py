@@ -36,6 +36,7 @@ def test_frames_after_each_other(texts: list[str]) -> None:
     assert heard(b"".join(message.frame for message in messages)) == [(it, True) for it in texts]
 
 
-def test_a_frame_is_made_once() -> None:
-    message = Message(b"{}")
-    assert message.frame is message.frame
+def test_a_message_may_come_in_parts() -> None:
+    whole = Message(b"one, two, three")
+    parts = Message(b"one, ", b"", b"two, ", b"three")
+    assert (parts.frame, parts.payload) == (whole.frame, b"one, two, three")
