@@ -266,6 +266,6 @@ def test_only_so_much_is_kept_of_all_runs_and_nothing_for_one_viewer() -> None:
             other.keep(batches_at[5])
             other.viewers -= 1
             assert other.find((5, None)) is batches_at[5]
-            assert [n for n in range(100) if recent.find((n, None))] == [*range(84, 100)]
+            assert [n for n in range(100) if recent.find((n, None))] == [*range(85, 100)]
     with batches.watching("run") as later:
         assert later.find((99, None)) is None
