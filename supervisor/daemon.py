@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 import trio
@@ -29,7 +29,10 @@ from supervisor.attendance import keep_storage_watched, keep_told, keep_watched,
 from supervisor.config.settings import Settings, load, override
 from supervisor.errors import BadValue, ConfigError
 from supervisor.executors.local import LocalExecutor
+from supervisor.fdstore import FdStore
 from supervisor.journal import open_journal
+from supervisor.ownunit import OwnUnit, own_unit
+from supervisor.processes.ends import tells_status
 from supervisor.processes.launcher import Launcher
 from supervisor.processes.tracking import open_tracker
 from supervisor.queue import Limits
@@ -44,6 +47,7 @@ from web.auth.bearer import open_bearer
 from web.auth.keys import Key, read_configured
 from web.fence.fence import serve_web
 from web.fence.listen import address_of, close_all, open_missing, remove_files
+from web.shutdown import Shutdown
 
 _log = logging.getLogger("runwire")
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -60,6 +64,7 @@ def serve(
     and StorageUnavailable if it was told to stop and the ends of runs cannot be recorded.
     """
     manager = take_service_manager()
+    unit = own_unit() if manager.address is not None else None
 
     def read() -> Settings:
         return override(load(config), bind=bind, state_dir=state_dir)
@@ -75,18 +80,22 @@ def serve(
     for warning in settings.warnings:
         _log.warning("%s", warning)
     keys = read_configured(settings.auth)
-    given = Given(settings, read, make_auth(os.environ, dev=dev), keys, dev)
+    given = Given(settings, read, make_auth(os.environ, dev=dev), keys, dev, unit)
     trio.run(_serve, given, manager)
 
 
 class Given(Struct, frozen=True):
-    """What a server is started with: `settings`, and how to `read` them again."""
+    """What a server is started with: `settings`, and how to `read` them again.
+
+    `unit` is the one of systemd whose service it is, if it is one.
+    """
 
     settings: Settings
     read: Callable[[], Settings]
     auth: Auth
     keys: Sequence[Key]
     dev: bool
+    unit: OwnUnit | None = None
 
 
 async def _serve(given: Given, manager: ServiceManager) -> None:
@@ -97,16 +106,17 @@ async def _serve(given: Given, manager: ServiceManager) -> None:
         stack.callback(close_all, sockets)
         stack.callback(remove_files, open_missing(sockets, settings.web))
         signals = stack.enter_context(trio.open_signal_receiver(*_SIGNALS))
-        shutdown = trio.Event()
+        shutdown = Shutdown()
+        store = stack.enter_context(closing(open_store(manager, given.unit)))
         async with (
-            _open_engine(settings, state) as (supervisor, tokens),
+            _open_engine(settings, state, store) as (supervisor, tokens),
             open_bearer(settings.auth, given.keys, tokens) as bearer,
             open_app(supervisor, settings.web, auth.with_bearer(bearer), shutdown) as app,
             trio.open_nursery() as nursery,
             trio.open_nursery() as attending,
         ):
             supervisor.follow_settings(settings, given.read, manager)
-            await nursery.start(serve_web, app, sockets, settings.web.limits, shutdown)
+            await nursery.start(serve_web, app, sockets, settings.web.limits, shutdown.begun)
             for trouble in await supervisor.refused():
                 _log.warning("%s", trouble)
             for trouble in await supervisor.autostart():
@@ -123,9 +133,12 @@ async def _serve(given: Given, manager: ServiceManager) -> None:
                 serving.start_soon(_then_cancel, supervisor.wait_drained, serving)
                 await _until_told_to_stop(signals, supervisor)
                 serving.cancel_scope.cancel()
-            async with stopping(manager, "stopping all runs"):
+            restarting = given.unit is not None and await given.unit.is_restarting()
+            if restarting:
+                supervisor.spare()
+            async with stopping(manager, "restarting" if restarting else "stopping all runs"):
                 await _stop_runs(supervisor, signals)
-            shutdown.set()
+            shutdown.begin(restarting=restarting)
             attending.cancel_scope.cancel()
     _log.info("stopped")
 
@@ -149,8 +162,10 @@ async def _until_told_to_stop(signals: AsyncIterator[int], supervisor: Superviso
 
 
 async def _stop_runs(supervisor: Supervisor, signals: AsyncIterator[int]) -> None:
-    """Stop every run; another signal makes it quick."""
-    _log.info("stopping: no new runs; %d running are being stopped", supervisor.counts()[1])
+    """Stop every run that is not spared; another signal makes it quick."""
+    spared = supervisor.spared()
+    stopped = supervisor.counts()[1] - spared
+    _log.info("stopping: no new runs; %d are being stopped, %d go on", stopped, spared)
 
     async def hurry() -> None:
         await _next_stop(signals)
@@ -171,7 +186,7 @@ async def _next_stop(signals: AsyncIterator[int]) -> None:
 
 @asynccontextmanager
 async def _open_engine(
-    settings: Settings, state: StateDir
+    settings: Settings, state: StateDir, store: FdStore
 ) -> AsyncIterator[tuple[Supervisor, Tokens]]:
     """The engine on this machine's processes and this state directory's files, and its tokens."""
     key = open_token_key(state.token_key)
@@ -189,6 +204,7 @@ async def _open_engine(
                 instance=state.instance,
                 drain_s=settings.supervisor.drain_s,
                 tracker=tracker,
+                store=store,
             )
             base = settings.path.parent if settings.path is not None else Path.cwd()
             async with (
@@ -202,12 +218,25 @@ async def _open_engine(
                     log_sync_s=settings.supervisor.log_sync_s,
                 ) as supervisor,
             ):
+                store.drop_others(supervisor.live_runs())
                 nursery.start_soon(keep_tidy, supervisor)
                 yield supervisor, tokens
             nursery.cancel_scope.cancel()
     finally:
         launcher.close()
         tracker.close()
+
+
+def open_store(manager: ServiceManager, unit: OwnUnit | None) -> FdStore:
+    """What keeps the descriptors of runs over a restart, and has kept them over the last one.
+
+    Nothing is kept where nobody could tell later how a program has ended.
+    """
+    room = manager.room or 0 if unit is None else unit.keeps
+    if not room or not tells_status():
+        return FdStore(left=manager.kept)
+    _log.info("runs survive a restart: up to %d of their descriptors are kept", room)
+    return FdStore(manager.address, room, manager.kept)
 
 
 def _announce(settings: Settings, sockets: Sequence[socket.socket], *, dev: bool) -> None:

@@ -44,6 +44,7 @@ from supervisor.model import (
     Run,
     Status,
     StopCause,
+    StopReceipt,
     StopRequest,
     StopRequested,
     Submitted,
@@ -102,6 +103,7 @@ class Engine:
         self.draining = False
         """Whether it was told to `drain`."""
         self._trouble: str | None = None
+        self._sparing = False
 
     def limit(self, limits: Limits) -> None:
         """Admit runs by `limits` from now on. Those that run are left alone."""
@@ -211,7 +213,7 @@ class Engine:
             events = await self._journal.events(run.id)
             live = self.live[run.id] = LiveRun(run, events)
             if run.stop is not None:
-                live.stop.ask(StopRequest(run.stop.cause, run.spec.stop, run.stop.requested_by))
+                live.stop.ask(_request_of(run.stop, run.spec))
             if run.status is Status.RUNNING:
                 self._begin(live, self._reattach)
             elif run.dispatched_at is None:
@@ -232,13 +234,21 @@ class Engine:
         self._closing = self.draining = True
         self.changed.fire()
 
+    def spare(self) -> None:
+        """The next server takes over at once: `stop_all` leaves those alone that survive that."""
+        self._sparing = True
+
+    def spared(self) -> int:
+        """How many of those that hold a slot are left alone so."""
+        return len(self._active) - len(self._to_be_stopped())
+
     async def stop_all(self, *, force: bool = False) -> None:
         """Take no more runs, stop those that run and see their end. Who waits goes on waiting.
 
         Raises StorageUnavailable if all have ended, and that could not be recorded for a while.
         """
         self._closing = True
-        for live in [self.live[run_id] for run_id in self._active]:
+        for live in self._to_be_stopped():
             request = StopRequest(StopCause.SHUTDOWN, live.run.spec.stop, SYSTEM, force)
             if live.posted.status is Status.QUEUED:
                 live.stop.ask(request)  # It has not started, so it waits again.
@@ -247,12 +257,13 @@ class Engine:
         await self._wait_recorded()
 
     async def _wait_recorded(self) -> None:
-        """Return once no run holds a slot any more. Raises as `stop_all`."""
+        """Return once no run but those spared holds a slot any more, and all of it is on disk.
+
+        Raises as `stop_all`.
+        """
         with trio.CancelScope() as patience:
-            while self._active:
-                if self._trouble is None or any(
-                    not self.live[run_id].posted.status.ended for run_id in self._active
-                ):
+            while (left := self._to_be_stopped()) or any(it.outbox for it in self.live.values()):
+                if self._trouble is None or not all(it.posted.status.ended for it in left):
                     patience.deadline = math.inf
                 elif patience.deadline == math.inf:
                     patience.deadline = trio.current_time() + _RECORD_S
@@ -262,6 +273,10 @@ class Engine:
                 f"runs have ended, and that cannot be recorded: {', '.join(sorted(self._active))} "
                 f"({self._trouble}); the next start finds them lost"
             )
+
+    def _to_be_stopped(self) -> list[LiveRun]:
+        active = [self.live[run_id] for run_id in self._active]
+        return [it for it in active if not (self._sparing and it.posted.survives_restart)]
 
     async def _stop_quietly(self, live: LiveRun, request: StopRequest) -> None:
         with suppress(StorageUnavailable):  # `troubles` tells.
@@ -368,6 +383,7 @@ class Engine:
     def _never_started(self, live: LiveRun, requeued: Requeued) -> None:
         """It waits again, unless somebody wanted it cancelled."""
         self._active.pop(live.run.id, None)
+        self._executor.forget(live.run.id)
         if live.posted.stop is not None:
             self._end(live, Cancelled(message="cancelled before it started"), SYSTEM)
             self._admit()
@@ -385,6 +401,7 @@ class Engine:
         """Its end is on disk: another may start in its place."""
         del self.live[live.run.id]
         self._active.pop(live.run.id, None)
+        self._executor.forget(live.run.id)
         live.ended.set()
 
     # --- recording ------------------------------------------------------------------------------
@@ -448,6 +465,12 @@ def _in_words(exc: BaseException) -> str:
     if isinstance(exc, RunwireError):
         return exc.message
     return f"a bug in Runwire: {type(exc).__name__}: {exc}"
+
+
+def _request_of(stop: StopReceipt, spec: RunSpec) -> StopRequest:
+    """The wish that a receipt tells of."""
+    force = stop.forced_at is not None
+    return StopRequest(stop.cause, stop.policy or spec.stop, stop.requested_by, force)
 
 
 async def _sync(log: LogWriter) -> None:

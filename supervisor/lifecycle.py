@@ -34,6 +34,7 @@ from supervisor.model import (
     Paused,
     ProgramExited,
     Reason,
+    Reattached,
     Requeued,
     Resized,
     Resumed,
@@ -62,6 +63,7 @@ _QUEUED: Mapping[type, Status] = MappingProxyType(
 )
 _RUNNING: Mapping[type, Status] = MappingProxyType(
     {
+        Reattached: Status.RUNNING,
         StopRequested: Status.RUNNING,
         Signalled: Status.RUNNING,
         Paused: Status.RUNNING,
@@ -128,8 +130,14 @@ def _started(run: Run, entry: Entry, event: Started) -> Run:
         started_mono_ns=entry.at.mono_ns,
         process=event.process,
         tracking=event.tracking,
+        survives_restart=event.survives_restart,
         deadlines=event.deadlines,
     )
+
+
+def _reattached(run: Run, _entry: Entry, _event: Reattached) -> Run:
+    """It has not noticed."""
+    return run
 
 
 def _stop_requested(run: Run, entry: Entry, event: StopRequested) -> Run:
@@ -268,6 +276,7 @@ _APPLY: Mapping[type, Callable[[Run, Entry, Any], Run]] = MappingProxyType(
         Dispatched: _dispatched,
         Requeued: _requeued,
         Started: _started,
+        Reattached: _reattached,
         StopRequested: _stop_requested,
         Signalled: _signalled,
         Paused: _paused,

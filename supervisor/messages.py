@@ -21,6 +21,7 @@ from supervisor.model import (
     Failed,
     Paused,
     ProgramExited,
+    Reattached,
     Requeued,
     Resized,
     Resumed,
@@ -168,6 +169,8 @@ def describe(event: Event) -> str:  # noqa: C901, PLR0911, PLR0912 - one line a 
             return f"queued again: {event.message}"
         case Started():
             return f"started, pid {event.process.pid}" if event.process else "started"
+        case Reattached():
+            return "the server was restarted, and goes on with it"
         case StopRequested():
             return _describe_stop(event)
         case Signalled():

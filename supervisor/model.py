@@ -311,12 +311,18 @@ class Requeued(Struct, frozen=True, tag="requeued"):
 class Started(Struct, frozen=True, tag="started"):
     """A process exists for it, known by `process`; the program runs from here on.
 
-    `tracking` is by what means the processes that come from it are known.
+    `tracking` is by what means the processes that come from it are known, and `survives_restart`
+    whether it goes on when the server is restarted or killed.
     """
 
     process: ProcessRef | None
     deadlines: tuple[Deadline, ...] = ()
     tracking: Tracking | None = None
+    survives_restart: bool = False
+
+
+class Reattached(Struct, frozen=True, tag="reattached"):
+    """The server was restarted or had fallen; the next one goes on with it."""
 
 
 class StopRequested(Struct, frozen=True, tag="stop_requested"):
@@ -386,6 +392,7 @@ Event = (
     | Dispatched
     | Requeued
     | Started
+    | Reattached
     | StopRequested
     | Signalled
     | Paused
@@ -439,6 +446,7 @@ class Run(Struct, frozen=True, kw_only=True):
     started_mono_ns: int | None = None
     process: ProcessRef | None = None
     tracking: Tracking | None = None
+    survives_restart: bool = False
     deadlines: tuple[Deadline, ...] = ()
     exit_code: int | None = None
     signal: str | None = None

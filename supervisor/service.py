@@ -307,6 +307,14 @@ class Supervisor:
         while self.counts()[1]:
             await self.changed.wait()
 
+    def spare(self) -> None:
+        """The next server takes over at once: `stop_all` leaves runs alone that survive that."""
+        self._engine.spare()
+
+    def spared(self) -> int:
+        """How many runs are left alone so."""
+        return self._engine.spared()
+
     async def stop_all(self, *, force: bool = False) -> None:
         """Take no more runs, stop those that run and see their end; `force` kills them.
 

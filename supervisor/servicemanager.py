@@ -19,6 +19,7 @@ _VARIABLES = (
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",
+    "FDSTORE",
 )
 
 
@@ -31,13 +32,20 @@ class ServiceManager:
         *,
         watchdog_s: float | None = None,
         sockets: tuple[socket.socket, ...] = (),
+        kept: Mapping[str, int] | None = None,
+        room: int | None = None,
     ) -> None:
         """`address` is where to tell: a path, or a name after "@"; None for nobody."""
         self.watchdog_s = watchdog_s
         """Within how many seconds it has to hear that the server is alive; None: never."""
         self.sockets = sockets
         """Listening sockets that it has opened, and keeps."""
-        self._address = None if address is None else _socket_name(address)
+        self.kept = dict(kept or {})
+        """Descriptors that an earlier server has left with it, by name; for somebody to close."""
+        self.room = room
+        """How many descriptors it keeps; None if it has not said so."""
+        self.address = None if address is None else _socket_name(address)
+        """Where it is told, as connect(2) takes it."""
 
     def ready(self, status: str) -> None:
         """Everything works, after a start or a reload; `status` is for people."""
@@ -64,14 +72,14 @@ class ServiceManager:
         self._tell("WATCHDOG=1")
 
     def _tell(self, *lines: str) -> None:
-        if self._address is None:
+        if self.address is None:
             return
         with (
             suppress(OSError),
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender,
         ):
             sender.settimeout(0)
-            sender.sendto("\n".join(lines).encode(), self._address)
+            sender.sendto("\n".join(lines).encode(), self.address)
 
 
 def take_service_manager(environ: MutableMapping[str, str] = os.environ) -> ServiceManager:
@@ -81,31 +89,44 @@ def take_service_manager(environ: MutableMapping[str, str] = os.environ) -> Serv
     """
     said = {name: environ.pop(name, "") for name in _VARIABLES}
     own_pid = str(os.getpid())
+    sockets, kept = _passed(said) if said["LISTEN_PID"] == own_pid else ((), {})
     watched = said["WATCHDOG_PID"] in {"", own_pid} and said["WATCHDOG_USEC"].isdecimal()
     return ServiceManager(
         said["NOTIFY_SOCKET"] or None,
         watchdog_s=int(said["WATCHDOG_USEC"]) / 1e6 if watched else None,
-        sockets=_passed_sockets(said) if said["LISTEN_PID"] == own_pid else (),
+        sockets=sockets,
+        kept=kept,
+        room=int(said["FDSTORE"]) if said["FDSTORE"].isdecimal() else None,
     )
 
 
-def _passed_sockets(said: Mapping[str, str]) -> tuple[socket.socket, ...]:
-    """Those of the passed descriptors that are listening stream sockets; others are closed."""
+def _passed(said: Mapping[str, str]) -> tuple[tuple[socket.socket, ...], dict[str, int]]:
+    """The listening stream sockets among the passed descriptors, and the others by name."""
     count = int(said["LISTEN_FDS"]) if said["LISTEN_FDS"].isdecimal() else 0
-    sockets = []
-    for fd in range(_FIRST_PASSED, _FIRST_PASSED + count):
+    names = [*said["LISTEN_FDNAMES"].split(":"), *[""] * count][:count]
+    sockets, kept = [], {}
+    for fd, name in enumerate(names, _FIRST_PASSED):
         os.set_inheritable(fd, False)  # noqa: FBT003
-        try:
-            sock = socket.socket(fileno=fd)
-            listens = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-        except OSError:
-            os.close(fd)
-            continue
-        if listens:
+        sock = _listening(fd)
+        if sock is not None:
             sockets.append(sock)
+        elif name in kept:
+            os.close(fd)
         else:
-            sock.close()
-    return tuple(sockets)
+            kept[name] = fd
+    return tuple(sockets), kept
+
+
+def _listening(fd: int) -> socket.socket | None:
+    """A socket of `fd` if that is one that listens, which then owns it."""
+    try:
+        sock = socket.socket(fileno=fd)
+    except OSError:
+        return None
+    if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        return sock
+    sock.detach()
+    return None
 
 
 def _socket_name(address: str) -> str:

@@ -1,7 +1,7 @@
 """The files that make Runwire a service of systemd, as they are put on this machine.
 
 They ship with Runwire and name the program `/usr/bin/runwire`; installed, they name the one that
-installs them. Every file says that it was installed, and only such files are taken away again.
+installs them, and its own post-stop. Every file says that it was installed, and only such files are taken away again.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from supervisor.errors import BadValue
 MARK = "# Installed by `runwire install-service`; `runwire uninstall-service` removes it.\n"
 SINCE_254 = "10-systemd-254"
 _NAMED = "/usr/bin/runwire"
+_LIBRARY = "/usr/lib/runwire"
 _STARTER = """\
 # The jobs of this machine; docs/jobs-toml.md tells everything that can stand here.
 # After a change: systemctl{user} reload runwire
@@ -99,7 +100,8 @@ def installed(files: Iterator[UnitFile]) -> list[Path]:
 
 
 def _unit(path: Path, source: Path, program: Path) -> UnitFile:
-    return UnitFile(path, MARK + source.read_text("utf-8").replace(_NAMED, str(program)))
+    text = source.read_text("utf-8").replace(_NAMED, str(program))
+    return UnitFile(path, MARK + text.replace(_LIBRARY, str(shipped())))
 
 
 def _interpreter(program: Path) -> Path:

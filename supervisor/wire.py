@@ -186,6 +186,7 @@ class RunView(Struct, frozen=True, kw_only=True):
     pid: int | None
     process: ProcessRef | None
     tracking: Tracking | None
+    survives_restart: bool
     spec: RunSpecView
     stop: StopReceipt | None
     terminal: TerminalSize | None
@@ -227,6 +228,7 @@ def show_run(run: Run, log: LogInfo, silent: Silence | None = None) -> RunView:
         pid=run.process.pid if run.process else None,
         process=run.process,
         tracking=run.tracking,
+        survives_restart=run.survives_restart,
         spec=_show_spec(spec),
         stop=run.stop,
         terminal=_terminal(run),

@@ -29,6 +29,7 @@ from web.fence.peer import Peer
 from web.pages import Pages
 from web.problems import HttpProblem, plain_problem, problem_of, problem_response
 from web.shortcut import Asgi, Shortcut
+from web.shutdown import Shutdown
 from web.socketio.late import LateSocketIo
 from web.streams.websockets import Streams
 
@@ -53,7 +54,7 @@ _DETAILS = {
 
 @asynccontextmanager
 async def open_app(
-    supervisor: Supervisor, settings: WebSettings, auth: Auth, shutdown: trio.Event
+    supervisor: Supervisor, settings: WebSettings, auth: Auth, shutdown: Shutdown
 ) -> AsyncIterator[QuartTrio]:
     """The ASGI application for `fence.serve_web`; streams end when `shutdown` is set.
 

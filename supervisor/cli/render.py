@@ -95,6 +95,7 @@ def run_facts(run: RunView) -> list[tuple[str, str]]:
         ("took", "" if run.duration_s is None else brief_duration(run.duration_s)),
         ("pid", str(run.pid) if run.pid is not None and not run.status.ended else ""),
         ("tracked by", run.tracking or ""),
+        ("survives restarts", _survives(run)),
         ("exit code", "" if run.exit_code is None else str(run.exit_code)),
         ("signal", run.signal or ""),
         ("cpu", _cpu(run)),
@@ -109,6 +110,13 @@ def run_facts(run: RunView) -> list[tuple[str, str]]:
         ("perhaps its own", _named(run.unattributed)),
         ("stop", "" if run.stop is None else _receipt(run.stop)),
     ]
+
+
+def _survives(run: RunView) -> str:
+    """Whether it goes on without the server; of what has ended or not begun, there is no more to say."""
+    if run.started_at is None or run.status.ended:
+        return ""
+    return "yes" if run.survives_restart else "no: it ends with the server"
 
 
 def _conditions(conditions: Conditions) -> list[tuple[str, str]]:

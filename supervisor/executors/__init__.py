@@ -9,7 +9,8 @@ suite checks for every executor there is:
 * A stop asked for through `console.stop` always ends the run: the signal, the grace, then the
   whole tree. If the stop came before the start, the program is not started.
 * Trio cancellation means that the server is falling. The executor lets go at once and says
-  nothing; the next start finds out through `find` and `reattach`.
+  nothing; the next start finds out through `find` and `reattach`. What was recorded as surviving
+  a restart it leaves alone, anything else it ends.
 """
 
 from __future__ import annotations
@@ -184,6 +185,9 @@ class Executor(Protocol):
 
     async def reattach(self, run: Run, console: Console) -> Outcome:
         """Go on with a run that was running when the server fell, or end it and say `Lost`."""
+
+    def forget(self, run_id: str) -> None:
+        """Its end is on disk, or that it never started: no later server will ask for it."""
 
     async def signal(self, run: Run, signal: str, scope: StopScope) -> StopStep:
         """Send one signal (a name such as `HUP`) to a running run. Changes no status.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -18,15 +19,19 @@ from supervisor.wire import InputTaken
 class InputPipe:
     """Descriptor 0 of a run, and our end of it if there is one. Use as a context manager."""
 
-    def __init__(self, stdin: Stdin) -> None:
-        """Opens nothing yet."""
+    def __init__(self, stdin: Stdin, kept: int | None = None) -> None:
+        """Opens nothing yet. `kept` is our end, if it is already there; -1 if it was closed."""
         self.sender: InputSender | None = None
         """Our end, of a run that can be sent input."""
         self._stdin = stdin
+        self._kept = kept
         self._theirs = -1
 
     def __enter__(self) -> Self:
         """Open it. Raises LaunchError if that cannot be."""
+        if self._kept is not None:
+            self.sender = InputSender(self._kept) if self._stdin is StdinMode.OPEN else None
+            return self
         try:
             if self._stdin is StdinMode.OPEN:
                 self._theirs, ours = os.pipe2(os.O_CLOEXEC)
@@ -67,10 +72,14 @@ class InputSender:
     """Our end of what a run reads. Nothing is kept here: what it does not take waits with its sender."""
 
     def __init__(self, fd: int) -> None:
-        """Takes `fd` over."""
-        self._fd = fd
+        """Takes `fd` over; -1 if it was closed before."""
+        self.fd = fd
+        """Our end; -1 once it is closed."""
+        self.on_ended: Callable[[], None] | None = None
+        """Called once nothing more will be handed over: no copy may keep the program waiting."""
         self._turn = trio.Lock()
-        os.set_blocking(fd, False)
+        if fd >= 0:
+            os.set_blocking(fd, False)
 
     async def send(
         self, data: bytes, *, end: bool = False, patience_s: float = math.inf
@@ -103,22 +112,24 @@ class InputSender:
     def ended(self) -> None:
         """All was handed over that there will be."""
         self.close()
+        if self.on_ended is not None:
+            self.on_ended()
 
     def close(self) -> None:
         """Close it now. Those who wait get InputClosed."""
-        if self._fd >= 0:
-            trio.lowlevel.notify_closing(self._fd)
-            os.close(self._fd)
-            self._fd = -1
+        if self.fd >= 0:
+            trio.lowlevel.notify_closing(self.fd)
+            os.close(self.fd)
+            self.fd = -1
 
     def _write(self, view: memoryview) -> int:
-        if self._fd < 0:
+        if self.fd < 0:
             raise InputClosed("its input was closed")
-        return os.write(self._fd, view)
+        return os.write(self.fd, view)
 
     async def _wait_room(self, taken: int) -> None:
         try:
-            await trio.lowlevel.wait_writable(self._fd)
+            await trio.lowlevel.wait_writable(self.fd)
         except trio.ClosedResourceError:
             raise InputClosed("its input was closed", taken=taken) from None
 

@@ -7,8 +7,12 @@ number keeps naming this tree and no other.
 
 from __future__ import annotations
 
+import functools
+import logging
+import math
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import trio
 
@@ -17,15 +21,19 @@ from supervisor.errors import LaunchError, RunEnded
 from supervisor.executors import Console, Trace
 from supervisor.executors.environment import inheritable, marks
 from supervisor.executors.leftovers import Sweep
-from supervisor.executors.preparing import identity_of, prepare
-from supervisor.executors.stdio import open_stdio
+from supervisor.executors.preparing import identity_of, prepare, request_of
+from supervisor.executors.stdio import STDIN, Stdio, needed_roles, open_stdio, take_over_stdio
 from supervisor.executors.stopping import deadlines_after
 from supervisor.executors.watch import SETTLE_S, Watch
+from supervisor.fdstore import FdStore
 from supervisor.model import (
+    Deadline,
     DeadlineKind,
+    Exited,
     Lost,
     NotStarted,
     Outcome,
+    Reattached,
     Run,
     Started,
     StopCause,
@@ -34,10 +42,12 @@ from supervisor.model import (
 )
 from supervisor.processes.grants import check_grantable
 from supervisor.processes.identity import check_may_be
-from supervisor.processes.launcher import GatedProcess, Launcher
-from supervisor.processes.tracking import Tracker
+from supervisor.processes.launcher import PROCESS, GatedProcess, Launcher, take_over
+from supervisor.processes.tracking import Place, Tracker
 from supervisor.processes.tree import KILL
 from supervisor.spec import StopScope
+
+_log = logging.getLogger("runwire.local")
 
 
 class LocalExecutor:
@@ -47,11 +57,18 @@ class LocalExecutor:
     intent_first = False
 
     def __init__(
-        self, launcher: Launcher, *, instance: str, drain_s: float, tracker: Tracker | None = None
+        self,
+        launcher: Launcher,
+        *,
+        instance: str,
+        drain_s: float,
+        tracker: Tracker | None = None,
+        store: FdStore | None = None,
     ) -> None:
         """`instance` marks this server's processes; `drain_s` bounds the wait for output.
 
-        `tracker` is how their processes are known, if by more than session and group.
+        `tracker` is how their processes are known, if by more than session and group. `store` is
+        what keeps their descriptors for the next server, and those that the last one has left.
         """
         self._launcher = launcher
         self._instance = instance
@@ -59,6 +76,7 @@ class LocalExecutor:
         self._drain_s = drain_s
         self._tracker = tracker or Tracker()
         self.tracking: Tracking | None = self._tracker.best
+        self._store = store or FdStore()
         self._sweep = Sweep(instance)
         self._live: dict[str, GatedProcess] = {}
 
@@ -82,23 +100,59 @@ class LocalExecutor:
             owned.enter_context(child)
             owned.enter_context(place.tracked(child, marks(run.id, self._instance)))
             stdio.launched()
+            survives = False
             try:
-                time_limit = deadlines_after(DeadlineKind.TIMEOUT, run.spec.timeout_s)
-                console.input, console.screen = stdio.input, stdio.screen
+                self._connect(run, console, stdio)
                 if console.stop.request is None:
-                    await console.record(Started(child.ref, time_limit, child.tracking))
+                    survives = await self._keep(run, child, stdio)
+                    time_limit = deadlines_after(DeadlineKind.TIMEOUT, run.spec.timeout_s)
+                    await console.record(Started(child.ref, time_limit, child.tracking, survives))
                 if console.stop.request is not None:
                     return await _send_home(child, console.stop.request.cause)
                 child.open_gate()
-                self._live[run.id] = child
-                watch = Watch(child, console, stdio, self._drain_s)
-                exited = await watch.attend(run.spec, time_limit)
+                exited = await self._attend(run, console, child, stdio, time_limit)
                 failure = child.start_failure(request)
                 return exited if failure is None else NotStarted(message=failure)
             finally:
-                self._live.pop(run.id, None)
                 console.input = console.screen = None
-                await _let_go(child)
+                await _let_go(child, survives=survives)
+
+    def _connect(self, run: Run, console: Console, stdio: Stdio) -> None:
+        """Who wants to type, or to resize its terminal, now can."""
+        console.input, console.screen = stdio.input, stdio.screen
+        if stdio.input is not None:
+            # Its end has come for the program when no copy of our end is left.
+            stdio.input.on_ended = functools.partial(self._store.drop, run.id, STDIN)
+
+    async def _keep(self, run: Run, child: GatedProcess, stdio: Stdio) -> bool:
+        """Whether it survives a restart; all that takes is then where the next server gets it.
+
+        Only with a control group is it sure who belongs to it when its first process has ended.
+        """
+        if not self._store.there or child.tracking is not Tracking.CGROUP:
+            return False
+        kept = await self._store.keep(run.id, child.kept() | stdio.kept())
+        if not kept:
+            _log.warning(
+                "run %s will not survive a restart: systemd keeps no more descriptors "
+                "(FileDescriptorStoreMax=)",
+                run.id,
+            )
+        return kept
+
+    async def _attend(
+        self,
+        run: Run,
+        console: Console,
+        child: GatedProcess,
+        stdio: Stdio,
+        limit: tuple[Deadline, ...],
+    ) -> Exited:
+        self._live[run.id] = child
+        try:
+            return await Watch(child, console, stdio, self._drain_s).attend(run, limit)
+        finally:
+            self._live.pop(run.id, None)
 
     async def find(self, run: Run) -> Trace:
         """A gate that nobody opened starts nothing: no recorded start means there was none."""
@@ -106,8 +160,46 @@ class LocalExecutor:
         return Trace.NEVER_STARTED
 
     async def reattach(self, run: Run, console: Console) -> Outcome:
+        """Go on with it if its descriptors were kept; else end what is left of it."""
+        with ExitStack() as owned:
+            kept = self._store.take(run.id)
+            if run.process is None or not needed_roles(run.spec) | {PROCESS} <= kept.keys():
+                for fd in kept.values():
+                    os.close(fd)
+                return await self._end_leftovers(run)
+            child = owned.enter_context(take_over(run.process, kept))
+            stdio = owned.enter_context(take_over_stdio(run.spec, kept))
+            place = owned.enter_context(self._place_again(run))
+            owned.enter_context(place.tracked(child, marks(run.id, self._instance)))
+            console.note(Reattached())
+            if run.paused_at is not None:
+                child.was_paused()
+            try:
+                self._connect(run, console, stdio)
+                time_limit = tuple(it for it in run.deadlines if it.kind is DeadlineKind.TIMEOUT)
+                exited = await self._attend(run, console, child, stdio, time_limit)
+                failure = child.start_failure(request_of(run.spec))
+                return exited if failure is None else NotStarted(message=failure)
+            finally:
+                console.input = console.screen = None
+                await _let_go(child, survives=True)
+
+    @contextmanager
+    def _place_again(self, run: Run) -> Iterator[Place]:
+        """Where it is. What limits it may have been lifted meanwhile, and is set again."""
+        with ExitStack() as owned:
+            try:
+                yield owned.enter_context(self._tracker.place(run.id, run.spec.limits))
+            except LaunchError as exc:
+                _log.warning("run %s goes on without its limits: %s", run.id, exc.message)
+                yield owned.enter_context(self._tracker.place(run.id))
+
+    def forget(self, run_id: str) -> None:
+        """Nothing needs to be kept of it (see `Executor`)."""
+        self._store.drop(run_id)
+
+    async def _end_leftovers(self, run: Run) -> Lost:
         """Nobody saw this run's end: kill what is left of it and say so."""
-        del console
         left = await self._sweep.end_leftovers(run, self._tracker.left_of(run.id))
         message = "the server went down while it ran; how it ended is not known"
         if left.killed:
@@ -132,9 +224,13 @@ async def _send_home(child: GatedProcess, cause: StopCause) -> NotStarted:
     return NotStarted(message="stopped before it started", stopped=cause)
 
 
-async def _let_go(child: GatedProcess) -> None:
-    """The server is falling, or a bug ended us: leave no process behind. Else nothing to do."""
-    if child.reaped:
+async def _let_go(child: GatedProcess, *, survives: bool) -> None:
+    """The server is falling, or a bug ended us: leave nothing behind, but what is to survive a fall.
+
+    Else nothing to do.
+    """
+    falling = trio.current_effective_deadline() == -math.inf
+    if child.reaped or (survives and falling):
         return
     with trio.move_on_after(SETTLE_S, shield=True):
         child.close_gate()

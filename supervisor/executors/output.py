@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -16,14 +17,20 @@ from supervisor.processes.holders import name_of
 from supervisor.spec import OutputMode
 
 
+def streams_of(mode: OutputMode) -> tuple[Stream, ...]:
+    """Those that have a pipe of their own."""
+    return tuple(Stream) if mode is OutputMode.SPLIT else (Stream.STDOUT,)
+
+
 class OutputPipes:
     """A pipe for stdout, another or the same for stderr. Use as a context manager."""
 
-    def __init__(self, mode: OutputMode) -> None:
-        """Opens nothing yet."""
-        self._streams = tuple(Stream) if mode is OutputMode.SPLIT else (Stream.STDOUT,)
+    def __init__(self, mode: OutputMode, kept: Mapping[str, int] | None = None) -> None:
+        """Opens nothing yet. `kept` are our ends by stream, if the pipes are already there."""
+        self._streams = streams_of(mode)
         self.ended = trio.Event()
         """Set once every pipe has reached its end: nobody can write any more."""
+        self._made_before = kept
         self._readers: dict[Stream, int] = {}
         self._writers: dict[Stream, int] = {}
         self._owned = ExitStack()
@@ -33,15 +40,23 @@ class OutputPipes:
         with ExitStack() as undo:
             try:
                 for stream in self._streams:
-                    reader, writer = os.pipe2(os.O_CLOEXEC)
-                    self._readers[stream] = _own(undo, reader)
-                    self._writers[stream] = writer
-                    undo.callback(self._close_writer, stream)
-                    os.set_blocking(reader, False)
+                    self._readers[stream] = _own(undo, self._open(undo, stream))
+                    os.set_blocking(self._readers[stream], False)
             except OSError as exc:
                 raise LaunchError(f"cannot make its output pipes: {exc.strerror}") from exc
             self._owned = undo.pop_all()
         return self
+
+    def _open(self, undo: ExitStack, stream: Stream) -> int:
+        if self._made_before is not None:
+            return self._made_before[stream.label]
+        reader, self._writers[stream] = os.pipe2(os.O_CLOEXEC)
+        undo.callback(self._close_writer, stream)
+        return reader
+
+    def kept(self) -> dict[str, int]:
+        """Our ends, by stream."""
+        return {stream.label: reader for stream, reader in self._readers.items()}
 
     def theirs(self) -> tuple[int, int]:
         """The program's descriptors 1 and 2."""

@@ -40,6 +40,11 @@ async def prepare(run: Run, inherited: Mapping[str, str], instance: str) -> Laun
     )
 
 
+def request_of(spec: RunSpec) -> LaunchRequest:
+    """What was launched for a run of `spec`, as far as that says why it could not be executed."""
+    return LaunchRequest(argv=spec.argv, env=spec.env, cwd=spec.cwd, stdin=_file_of(spec))
+
+
 async def identity_of(conditions: Conditions) -> Identity | None:
     """As `find_identity`, but nobody waits for a directory of users that is slow."""
     if conditions.user is None and not conditions.supplementary_groups:

@@ -8,7 +8,7 @@ import trio
 
 from supervisor import clock
 from supervisor.executors import Console
-from supervisor.model import Deadline, DeadlineKind, Resumed, Signalled, StopCause, StopStep
+from supervisor.model import Deadline, DeadlineKind, Resumed, Run, Signalled, StopCause, StopStep
 from supervisor.processes.launcher import GatedProcess
 from supervisor.processes.tree import KILL
 from supervisor.spec import StopPolicy, StopScope
@@ -33,13 +33,21 @@ class Stopping:
         self.done = trio.Event()
         """Set when everything was done that can be, if there was a cause."""
 
-    async def stop_when_asked(self) -> None:
-        """Wait for the wish, then see it through. Does nothing once the program has ended."""
+    async def stop_when_asked(self, run: Run) -> None:
+        """Wait for the wish, then see it through. Does nothing once the program has ended.
+
+        A stop that an earlier server has begun with `run` goes on where it was.
+        """
         request = await self._console.stop.wait_asked()
-        if self._child.exited:
+        begun = run.stop is not None and bool(run.stop.steps)
+        if self._child.exited and not begun:
             return  # It ended first, and so it stays what it was.
         self.cause = request.cause
-        gone = False if request.force else await self._ask_to_end(request.policy)
+        gone = False
+        if begun and not request.force:
+            gone = await self._give_grace(request.policy, grace_left(run))
+        elif not request.force:
+            gone = await self._ask_to_end(request.policy)
         # The program itself counts wherever it is, even if somebody took its control group away.
         if not gone and (not self._child.exited or self._child.anyone_left()):
             await self._kill()
@@ -59,15 +67,19 @@ class Stopping:
 
         True if the whole tree has ended.
         """
-        gone = False
         kill_at = deadlines_after(DeadlineKind.KILL, policy.grace_s)
         self._signal(policy.signal, policy.scope, kill_at)
         self._child.wake(policy.scope)
         if self._child.paused:
             self._child.resume()
             self._console.note(Resumed())
+        return await self._give_grace(policy, policy.grace_s)
+
+    async def _give_grace(self, policy: StopPolicy, grace_s: float) -> bool:
+        """Wait for the end of the tree for so long; True if it has come."""
+        gone = False
         async with trio.open_nursery() as nursery:
-            nursery.cancel_scope.deadline = trio.current_time() + policy.grace_s
+            nursery.cancel_scope.deadline = trio.current_time() + grace_s
             nursery.start_soon(then_cancel, self._console.stop.wait_forced, nursery)
             gone = await self._wait_gone(policy.scope)
             nursery.cancel_scope.cancel()
@@ -96,6 +108,12 @@ async def then_cancel(wait: Callable[[], Awaitable[object]], nursery: trio.Nurse
     """End all that goes on in `nursery` as soon as `wait` returns."""
     await wait()
     nursery.cancel_scope.cancel()
+
+
+def grace_left(run: Run) -> float:
+    """For how many seconds a stop that has begun is still to wait."""
+    left = [clock.seconds_until(it.at) for it in run.deadlines if it.kind is DeadlineKind.KILL]
+    return max(0.0, *left, 0.0)
 
 
 def deadlines_after(kind: DeadlineKind, seconds: float | None) -> tuple[Deadline, ...]:

@@ -6,6 +6,7 @@ some keys, until the program on it sets it otherwise.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import termios
 from contextlib import ExitStack
@@ -23,6 +24,9 @@ from supervisor.spec import TerminalSize
 
 _INPUT_FLAGS, _CONTROL_CHARACTERS = 0, 6
 """Places in what tcgetattr gives."""
+_TIOCGPTPEER = 0x5441
+TERMINAL = "terminal"
+"""The role of our end, where it is kept for a server that comes after this one."""
 _IUTF8 = 0o40000
 """termios(3); so that erasing takes whole characters. The standard library has no name for it."""
 
@@ -30,13 +34,14 @@ _IUTF8 = 0o40000
 class Terminal:
     """One run's. Use as a context manager."""
 
-    def __init__(self, size: TerminalSize) -> None:
-        """Opens nothing yet."""
+    def __init__(self, size: TerminalSize, kept: int | None = None) -> None:
+        """Opens nothing yet. `kept` is our end, if it is already there."""
         self.ended = trio.Event()
         """Set once nobody has the terminal open any more."""
         self.input: InputSender | None = None
         self.output_files = frozenset[str]()
         self._size = size
+        self._kept = kept
         self._ours = self._theirs = -1
         self._owned = ExitStack()
 
@@ -44,11 +49,15 @@ class Terminal:
         """Make it. Raises LaunchError if there are no descriptors or terminals left."""
         with ExitStack() as undo:
             try:
-                self._ours, self._theirs = os.openpty()
+                if self._kept is None:
+                    self._ours, self._theirs = os.openpty()
+                else:
+                    self._ours, self._theirs = self._kept, _other_end(self._kept)
                 undo.callback(os.close, self._ours)
                 undo.callback(self._close_theirs)
-                _speak_utf8(self._theirs)
-                self.resize(self._size)
+                if self._kept is None:
+                    _speak_utf8(self._theirs)
+                    self.resize(self._size)
                 self.output_files = frozenset({name_of(self._theirs)})
                 os.set_blocking(self._ours, False)
                 sender = self.input = _Keys(os.dup(self._ours))
@@ -66,6 +75,10 @@ class Terminal:
     def theirs(self) -> tuple[int, int, int]:
         """The program's descriptors 0 to 2: the terminal, three times."""
         return (self._theirs,) * 3
+
+    def kept(self) -> dict[str, int]:
+        """See Stdio."""
+        return {TERMINAL: self._ours}
 
     def launched(self) -> None:
         """Keep the terminal open: programs may close theirs and open it again by its name."""
@@ -103,11 +116,16 @@ class _Keys(InputSender):
 
     def ending(self) -> bytes:
         """The key that ends the input of a program that reads lines (VEOF, usually Ctrl-D)."""
-        key = termios.tcgetattr(self._fd)[_CONTROL_CHARACTERS][termios.VEOF]
+        key = termios.tcgetattr(self.fd)[_CONTROL_CHARACTERS][termios.VEOF]
         return key if isinstance(key, bytes) else bytes([key])
 
     def ended(self) -> None:
         """A terminal stays open: what is typed next is read by whoever reads next."""
+
+
+def _other_end(ours: int) -> int:
+    """A descriptor of the program's end, wherever it is mounted: ioctl_tty(2)."""
+    return fcntl.ioctl(ours, _TIOCGPTPEER, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
 
 
 def _speak_utf8(fd: int) -> None:

@@ -17,12 +17,11 @@ from supervisor.executors.stdio import Stdio
 from supervisor.executors.stopping import KILL_WAIT_S, Stopping, then_cancel
 from supervisor.executors.watchdogs import start_watchdogs
 from supervisor.log.capture import RETRY_S
-from supervisor.model import Deadline, Exited, NamedProcess, ProgramExited
+from supervisor.model import Deadline, Exited, NamedProcess, ProgramExited, Run
 from supervisor.processes.holders import holders, named
 from supervisor.processes.launcher import GatedProcess
 from supervisor.processes.tree import KILL
 from supervisor.signals import signal_name
-from supervisor.spec import RunSpec
 
 _PROMPT_S = 0.05
 """Output that ends within this time of the program ended with it; later, that is news. Processes
@@ -47,13 +46,16 @@ class Watch:
         self._stopping = Stopping(child, console, drain_s)
         self._pausing = console.pausing = Pausing(child)
 
-    async def attend(self, spec: RunSpec, limit: tuple[Deadline, ...]) -> Exited:
-        """Capture, stop when asked or when the `limit` has passed, drain, and clear up."""
+    async def attend(self, run: Run, limit: tuple[Deadline, ...]) -> Exited:
+        """Capture, stop when asked or when the `limit` has passed, drain, and clear up.
+
+        `run` is how it was when this began.
+        """
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._output.capture, self._console)
-            nursery.start_soon(self._stopping.stop_when_asked)
+            nursery.start_soon(self._stopping.stop_when_asked, run)
             async with trio.open_nursery() as while_it_runs:
-                start_watchdogs(while_it_runs, self._console, self._pausing, spec, limit)
+                start_watchdogs(while_it_runs, self._console, self._pausing, run.spec, limit)
                 await self._child.wait_exited()
                 while_it_runs.cancel_scope.cancel()
             self._output.program_exited()
@@ -62,7 +64,7 @@ class Watch:
             if self._stopping.cause is not None:
                 await self._stopping.done.wait()
             else:
-                await self._drain()
+                await self._drain(run)
             killed, survivors = await self._kill_rest()
             unattributed = self._unattributed()
             complete = self._output.ended.is_set()
@@ -81,15 +83,17 @@ class Watch:
             out_of_memory=out_of_memory,
         )
 
-    async def _drain(self) -> None:
+    async def _drain(self, run: Run) -> None:
         """The program has ended: wait a while for its output to end, or until a stop is asked."""
         # If nobody is left to hold it, it is only we who are slow to read it.
         with trio.move_on_after(_PROMPT_S if self._child.anyone_left() else SETTLE_S):
             await self._output.ended.wait()
             return
-        code = self._child.peek_status()
-        holders = await trio.to_thread.run_sync(self._holders)
-        self._console.note(ProgramExited(code if code >= 0 else None, _signal_name(code), holders))
+        if run.exited_at is None:  # or an earlier server has said so
+            code = self._child.peek_status()
+            holders = await trio.to_thread.run_sync(self._holders)
+            ended = ProgramExited(code if code >= 0 else None, _signal_name(code), holders)
+            self._console.note(ended)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(then_cancel, self._console.stop.wait_asked, nursery)
             nursery.start_soon(then_cancel, self._output.ended.wait, nursery)

@@ -14,6 +14,8 @@ from supervisor.executors.stopping import then_cancel
 from supervisor.model import SYSTEM, Deadline, StopCause, StopRequest
 from supervisor.spec import OnFull, RunSpec
 
+_FIRST_LOOK_S = 0.5
+
 
 def start_watchdogs(
     nursery: trio.Nursery,
@@ -44,7 +46,8 @@ async def _ask_when_silent(
     A log that cannot be written is no silence, and the time of a pause does not count.
     """
     log = console.log
-    size, left_s = log.size, limit_s
+    # What was written while there was no server is read first.
+    size, left_s = log.size, max(_FIRST_LOOK_S, limit_s - log.silent_s)
     while True:
         await pausing.wait_off()
         began = trio.current_time()

@@ -87,6 +87,8 @@ class LogWriter:
         self._sync_lock = threading.Lock()
         self._directory_synced = False
         self.closed = False
+        self.silent_s = 0.0
+        """For how long nothing had been written to it when it was opened."""
 
     @classmethod
     def create(cls, directory: Path, run_id: str, limit: LogLimit | None = None) -> LogWriter:
@@ -248,6 +250,7 @@ class LogWriter:
         try:
             found = os.fstat(self._log_fd)
             self.size = found.st_size
+            self.silent_s = max(0.0, time.time() - found.st_mtime)
             if self._index_fd < 0 and not self.size:
                 return  # it is made with the first byte
             lost = self._index_fd < 0 or not logindex.is_header(self._read_header())

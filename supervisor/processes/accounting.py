@@ -20,12 +20,15 @@ _BEFORE_EXEC = 1 * MIB
 """A process may become so much larger on its way from its gate to its program."""
 
 
-def measure(rusage: resource.struct_rusage, group: RunCgroup | None, at_gate: int | None) -> Usage:
-    """The usage of a run whose processes have ended.
+def measure(
+    rusage: resource.struct_rusage | None, group: RunCgroup | None, at_gate: int | None
+) -> Usage | None:
+    """The usage of a run whose processes have ended; None if nothing tells it.
 
-    `at_gate` is how large its first process was (bytes) when it waited at its gate.
+    `at_gate` is how large its first process was (bytes) when it waited at its gate. `rusage` is
+    what it used, None if somebody else has reaped it.
     """
-    own = Usage(user_s=rusage.ru_utime, system_s=rusage.ru_stime)
+    own = None if rusage is None else Usage(user_s=rusage.ru_utime, system_s=rusage.ru_stime)
     if group is None:
         return _with_largest(own, rusage, at_gate)
     times = _numbers(group, "cpu.stat")
@@ -37,14 +40,18 @@ def measure(rusage: resource.struct_rusage, group: RunCgroup | None, at_gate: in
             peak_processes=_number(group, "pids.peak"),
         )
     peak = _number(group, "memory.peak")
-    if peak is None:
+    if peak is None or own is None:
         return _with_largest(own, rusage, at_gate)
     return _with_memory(own, peak, Meter.CGROUP)
 
 
-def _with_largest(usage: Usage, rusage: resource.struct_rusage, at_gate: int | None) -> Usage:
+def _with_largest(
+    usage: Usage | None, rusage: resource.struct_rusage | None, at_gate: int | None
+) -> Usage | None:
+    if usage is None or rusage is None or at_gate is None:
+        return usage
     largest = rusage.ru_maxrss * KIB
-    if at_gate is None or largest <= at_gate + _BEFORE_EXEC:
+    if largest <= at_gate + _BEFORE_EXEC:
         return usage
     return _with_memory(usage, largest, Meter.RUSAGE)
 

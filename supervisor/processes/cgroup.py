@@ -93,6 +93,12 @@ class RunCgroup:
         """Suspend all in it and below, or let them go on; it takes a moment. KILL ends them even so."""
         (self.path / _FREEZE).write_text(str(int(on)), "ascii")
 
+    def frozen(self) -> bool:
+        """Whether it was asked to be suspended."""
+        with suppress(OSError):
+            return (self.path / _FREEZE).read_text("ascii").strip() == "1"
+        return False
+
     def remove(self) -> None:
         """Remove it, if nobody is left in it. Never raises: the next start tries again."""
         with suppress(OSError):

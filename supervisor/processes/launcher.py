@@ -28,6 +28,7 @@ from supervisor.model import ProcessRef, Usage
 from supervisor.processes import launcher_child, procfs
 from supervisor.processes.accounting import measure
 from supervisor.processes.conditions import LaunchConditions, name_of
+from supervisor.processes.ends import ChildEnd, End, OrphanEnd
 from supervisor.processes.orphans import launcher_mark
 from supervisor.processes.tree import Leader
 from supervisor.units import KIB
@@ -37,6 +38,8 @@ _BETTER_WORDS = {
     errno.ENOEXEC: 'it is not a program, and no "#!" line names one (ENOEXEC)',
 }
 _GONE = frozenset({errno.EPIPE, errno.ECONNRESET})
+PROCESS, REPORT = "process", "report"
+"""Roles of the descriptors that have to be kept for a server that comes after this one."""
 PATIENCE_S = 10.0
 """A launcher that has not answered by then is taken for dead. It usually takes a millisecond."""
 
@@ -64,17 +67,27 @@ class StartFailure(Struct, frozen=True):
 
 
 class GatedProcess(Leader):
-    """The first process of a run: it waits at its gate, runs, ends, and is reaped here."""
+    """The first process of a run: it waits at its gate, runs, ends, and is reaped here.
 
-    def __init__(self, ref: ProcessRef, pidfd: int, gate: int, report: int) -> None:
-        """Takes over the three descriptors."""
+    One that an earlier server has made is past its gate, and reaped by whoever takes orphans.
+    """
+
+    def __init__(
+        self, ref: ProcessRef, pidfd: int, *, gate: int = -1, report: int = -1, end: End
+    ) -> None:
+        """Takes over the three descriptors; -1 where there is none. `end` is how it ends."""
         super().__init__(ref, pidfd)
         self._gate = gate
         self._report = report
+        self._end = end
         self._reported = b""
         self._at_gate: int | None = None
         self._reaped = False
         self._waiting = trio.Lock()
+
+    def kept(self) -> dict[str, int]:
+        """What somebody has to have in order to see its end: descriptors, by role."""
+        return {PROCESS: self._pidfd, REPORT: self._report}
 
     def open_gate(self) -> None:
         """Let it run. Call once, after its start is on disk."""
@@ -91,32 +104,35 @@ class GatedProcess(Leader):
     async def wait_exited(self) -> None:
         """Return once it has exited. It stays a zombie, so its pid cannot be reused yet."""
         async with self._waiting:  # a descriptor can be waited for by one task at a time
-            while not self.exited:
-                await trio.lowlevel.wait_readable(self._pidfd)
+            if not self._reaped:
+                await self._end.wait()
 
     @property
     def exited(self) -> bool:
-        """Whether it has ended (waitid(2) with WNOWAIT)."""
-        if self._reaped:
-            return True
-        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PIDFD, self._pidfd, options) is not None
+        """Whether it has ended."""
+        return self._reaped or self._end.come
+
+    @property
+    def number_is_free(self) -> bool:
+        """See Leader."""
+        return self._end.frees_number and self.exited
 
     def peek_status(self) -> int:
         """Its exit code, or minus the signal, without reaping. Only after it exited."""
-        result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOWAIT)
-        assert result is not None  # noqa: S101 - no WNOHANG
-        return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
+        return os.waitstatus_to_exitcode(self._end.status())
 
     @property
     def reaped(self) -> bool:
         """Whether `reap` has been called."""
         return self._reaped
 
-    def reap(self) -> tuple[int, Usage]:
-        """Its exit code, or minus the signal, and what the run used. Only after it exited."""
+    def reap(self) -> tuple[int, Usage | None]:
+        """Its exit code, or minus the signal, and what the run used if that is known.
+
+        Only after it exited.
+        """
         self.read_report()
-        _pid, status, rusage = os.wait4(self.ref.pid, 0)
+        status, rusage = self._end.reap()
         self._reaped = True
         return os.waitstatus_to_exitcode(status), measure(rusage, self.cgroup, self._at_gate)
 
@@ -156,6 +172,8 @@ class GatedProcess(Leader):
 
 def _describe_failure(failure: StartFailure, request: LaunchRequest) -> str:
     code, program = failure.errno, request.argv[0]
+    if failure.stage == "gate":
+        return "the server went down before it began"
     if not code:
         return f"cannot start: {failure.detail}"
     why = _BETTER_WORDS.get(code, f"{os.strerror(code)} ({errno.errorcode.get(code, code)})")
@@ -312,12 +330,19 @@ def _as_bytes(text: str) -> str:
     return text if text.isascii() else os.fsencode(text).decode("latin-1")
 
 
+def take_over(ref: ProcessRef, kept: Mapping[str, int]) -> GatedProcess:
+    """The process that an earlier server had as `ref` and of which it `kept` this."""
+    pidfd = kept[PROCESS]
+    return GatedProcess(ref, pidfd, report=kept.get(REPORT, -1), end=OrphanEnd(pidfd))
+
+
 def _take_charge(pid: int, gate: int, report: int) -> GatedProcess:
     """The child of ours that waits at `gate`. Raises OSError and takes nothing over."""
     # It has not been reaped, so the pid is its own.
     pidfd = os.pidfd_open(pid)
     try:
-        return GatedProcess(procfs.identify(pid), pidfd, gate, report)
+        end = ChildEnd(pid, pidfd)
+        return GatedProcess(procfs.identify(pid), pidfd, gate=gate, report=report, end=end)
     except OSError:
         os.close(pidfd)
         raise

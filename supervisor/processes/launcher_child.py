@@ -18,8 +18,8 @@ below 256 stands for the byte of that value; stdin is null, or a file to read fr
 descriptor, and the conditions are `LaunchConditions` of `supervisor.processes.conditions`.
 Reply: 4 bytes, the pid, or the errno below zero.
 Report: a line with the largest size in KiB of the new process when it came to its gate; then, only
-if the start fails, perhaps without that line: JSON {"stage", "errno", "detail"}, stage being "cgroup",
-"condition" (`detail` then names it), "cwd", "stdin", "program" or "interpreter" (which `detail`
+if the start fails, perhaps without that line: JSON {"stage", "errno", "detail"}, stage being "gate"
+(it closed), "cgroup", "condition" (`detail` then names it), "cwd", "stdin", "program" or "interpreter" (which `detail`
 then names). All of it has at most REPORT_LIMIT bytes.
 """
 
@@ -207,7 +207,7 @@ def _execute(request: Request, fds: list[int]) -> tuple[str, int, str]:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     os.write(fds[1], b"%d\n" % resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     if os.read(fds[0], 1) == b"":
-        os._exit(NEVER_STARTED)
+        return "gate", 0, ""
     places, argv, env, cwd, stdin, conditions = request
     unmet = _meet(conditions)
     if unmet is not None:

@@ -54,6 +54,11 @@ class Leader:
             return Tracking.CGROUP
         return Tracking.GROUP if self.orphans is None else Tracking.SUBREAPER
 
+    @property
+    def number_is_free(self) -> bool:
+        """Whether its number may be another's by now: then that tells nothing about its session."""
+        return False
+
     def members(self) -> list[ProcessStat]:
         """Every living process of the run that there are means to know, itself included.
 
@@ -115,8 +120,9 @@ class Leader:
         with suppress(OSError):
             seen = self.members()
         sent = self._signal_group(signal_number(signal))
+        in_group = sent
         for process in seen:
-            if process.group != self.ref.pid:
+            if process.group != self.ref.pid or not in_group:
                 sent = procfs.send_signal(process, signal) or sent
         if self.cgroup is not None and signal == KILL:
             with suppress(OSError):
@@ -160,6 +166,11 @@ class Leader:
             self.send_signal("STOP")
         return self.paused
 
+    def was_paused(self) -> None:
+        """It was paused by an earlier server, and still is."""
+        frozen = self.cgroup is not None and self.cgroup.frozen()
+        self.paused = PauseMeans.FREEZER if frozen else PauseMeans.SIGNAL
+
     def resume(self) -> None:
         """Let a tree go on that was paused."""
         if self.paused is PauseMeans.FREEZER and self.cgroup is not None:
@@ -189,6 +200,8 @@ class Leader:
             await procfs.wait_ended(rest[0])
 
     def _session(self) -> list[ProcessStat]:
+        if self.number_is_free:
+            return []
         return [
             process
             for process in procfs.living_in(self.ref.pid)
@@ -205,6 +218,8 @@ class Leader:
 
     def _signal_group(self, number: int) -> bool:
         """False if nobody is in the group, or nobody we may signal."""
+        if self.number_is_free:
+            return False
         try:
             signals.pidfd_send_signal(self._pidfd, number, None, _PIDFD_SIGNAL_PROCESS_GROUP)
         except OSError as exc:

@@ -136,6 +136,9 @@ class FakeExecutor:
             await console.record(Started(process.ref))
         return await self._attend(run, console, process)
 
+    def forget(self, run_id: str) -> None:
+        """Nothing is kept."""
+
     async def signal(self, run: Run, signal: str, scope: StopScope) -> StopStep:
         """Send one signal. Raises RunEnded if its program has ended."""
         await trio.lowlevel.checkpoint()

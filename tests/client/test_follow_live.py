@@ -270,7 +270,7 @@ async def test_a_server_that_stops_tells_the_end_of_the_runs_it_stopped(site: Si
         while written(taken) != b"ready\n":
             taken.append(await anext(updates))
         await site.supervisor.stop_all()
-        site.shutdown.set()
+        site.shutdown.begin()
         *_, last = [update async for update in updates]
     assert isinstance(last, End)
     assert last.run.status is Status.CANCELLED

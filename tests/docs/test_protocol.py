@@ -25,6 +25,7 @@ from tests.web.scene import Said
 from tests.web.served import TOKEN, Site, running_site
 from tests.web.watching import watch
 from tools.base import ROOT
+from web import shutdown
 from web.fence import fence
 from web.streams import conversation, viewer
 from web.streams.feed import FeedQuery
@@ -140,7 +141,7 @@ def test_its_table_of_close_codes_is_whole() -> None:
     codes = {int(cell) for cell in first_cells(section("Close codes"))}
     ours = {code for _, code in conversation.CLOSE_CODES}
     ours |= {conversation.NORMAL, conversation.BUG, conversation.WRONG_SUBPROTOCOL}
-    assert codes == ours | {1002, 1007, 1009}
+    assert codes == ours | {1002, 1007, 1009, shutdown.SERVICE_RESTART}
 
 
 def test_its_binary_form_is_that_of_the_frames() -> None:

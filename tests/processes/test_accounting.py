@@ -56,8 +56,18 @@ def test_what_the_group_has_not_is_measured_otherwise_or_left_out(
     largest = rusage.ru_maxrss * KIB
     usage = measure(rusage, group, largest - 2 * MIB)
     assert usage == Usage(3.0, 0.5, Meter.CGROUP, largest, Meter.RUSAGE)
-    assert measure(rusage, group, largest).peak_memory is None
-    assert measure(rusage, group, None).peak_memory is None
+    without = Usage(3.0, 0.5, Meter.CGROUP)
+    assert measure(rusage, group, largest) == without
+    assert measure(rusage, group, None) == without
+
+
+def test_of_a_process_that_somebody_else_has_reaped_the_group_tells_all_there_is(
+    group: RunCgroup,
+) -> None:
+    assert measure(None, group, 8 * MIB) == Usage(
+        3.0, 0.5, Meter.CGROUP, 12345678, Meter.CGROUP, peak_processes=28
+    )
+    assert measure(None, None, 8 * MIB) is None
 
 
 def test_without_a_group_it_is_what_was_waited_for(

@@ -234,7 +234,7 @@ async def test_a_closed_gate_starts_nothing(launcher: Launcher, tmp_path: Path) 
     wanted = request("/bin/sh", "-c", f"touch {tmp_path}/ran")
     with pipes() as (stdio, _read), await launcher.launch(wanted, stdio) as it:
         assert await home(it) == NEVER_STARTED
-        assert it.start_failure(wanted) is None
+        assert it.start_failure(wanted) == "the server went down before it began"
     assert not (tmp_path / "ran").exists()
 
 

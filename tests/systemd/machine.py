@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
@@ -58,6 +60,13 @@ class Machine:
     def get(self, path: str) -> str:
         """What the service answers over its Unix socket."""
         return self.output(*_CURL, f"http://localhost{path}")
+
+    def post(self, path: str, *bodies: object) -> None:
+        """Send each of these to the service over its Unix socket; all are to succeed."""
+        command = [*_CURL, "-f", "-o", "/dev/null", "-H", "content-type: application/json"]
+        command += [f"http://localhost{path}", "-d"]
+        script = "\n".join(shlex.join([*command, json.dumps(body)]) for body in bodies)
+        self.run("sh", "-ec", script)
 
     def property(self, name: str) -> str:
         """One property of the service."""

@@ -121,24 +121,6 @@ def test_stop_lets_runs_end_properly_and_takes_the_time_that_they_need(service: 
         assert "done properly" in service.runwire("logs", run_id)
 
 
-@pytest.mark.parametrize("how", ["KILL", "STOP"])
-def test_a_server_that_is_killed_or_hangs_is_replaced_and_tells_what_became_of_its_runs(
-    service: Machine, how: str
-) -> None:
-    with service.setting("WatchdogSec=2s"):
-        service.run("systemctl", "restart", "runwire.service")
-        run_id = service.runwire("submit", "--", "sleep", "601").strip()
-        pid = wait(service, run_id, "running")["pid"]
-        main = service.property("MainPID")
-        service.run("kill", f"-{how}", main)
-        while wait_property(service, "MainPID", main) == "0":
-            main = "0"
-        ended = wait(service, run_id, "failed")
-        assert ended["reason"] == "lost"
-        assert service.run("kill", "-0", str(pid), check=False).returncode != 0
-        assert how == "KILL" or "watchdog" in service.journal().lower()
-
-
 def test_a_wrong_file_keeps_it_from_starting_and_the_journal_says_why(service: Machine) -> None:
     with service.jobs_as_before():
         service.run("systemctl", "stop", "runwire.service")

@@ -33,6 +33,7 @@ from web.auth.jwks import Pace
 from web.auth.keys import Key
 from web.fence.fence import serve_web
 from web.fence.listen import open_tcp, open_unix
+from web.shutdown import Shutdown
 
 TOKEN = "t" * 32
 NO_KEYS = AuthSettings()
@@ -60,7 +61,7 @@ class Site:
         tokens: Tokens,
         http: httpx.AsyncClient,
         socket: Path,
-        shutdown: trio.Event,
+        shutdown: Shutdown,
         app: QuartTrio,
     ) -> None:
         self.supervisor = supervisor
@@ -130,7 +131,7 @@ async def running_site(
     sockets = open_tcp(Bind("127.0.0.1", 0))
     port = sockets[0].getsockname()[1]
     settings = WebSettings(bind=Bind("127.0.0.1", port), socket=path, **web)
-    shutdown = trio.Event()
+    shutdown = Shutdown()
     with (
         open_state_dir(tmp_path / "state") as state,
         closing(Launcher()) as launcher,
@@ -153,7 +154,7 @@ async def running_site(
             trio.open_nursery() as nursery,
         ):
             await nursery.start(
-                serve_web, app, [*sockets, open_unix(path)], settings.limits, shutdown
+                serve_web, app, [*sockets, open_unix(path)], settings.limits, shutdown.begun
             )
             async with httpx.AsyncClient(
                 base_url=f"http://127.0.0.1:{port}{settings.base_path}",
@@ -161,7 +162,7 @@ async def running_site(
                 timeout=20,
             ) as http:
                 yield Site(supervisor, tokens, http, path, shutdown, app)
-            shutdown.set()
+            shutdown.begin()
             for run in (await supervisor.list_runs(UNENDED)).runs:
                 with suppress(RunEnded):
                     await supervisor.cancel(run.id, CancelRequest(force=True), SYSTEM)

@@ -36,6 +36,7 @@ from web.door import (
 )
 from web.fence.firewall import firewall
 from web.problems import HttpProblem
+from web.shutdown import Shutdown
 from web.socketio.engineio import Session
 from web.socketio.packets import (
     MAX_PAYLOAD_BYTES,
@@ -49,7 +50,7 @@ from web.socketio.packets import (
     encode_payload,
 )
 from web.socketio.runevents import Asking, RunEvents
-from web.streams.conversation import GOING_AWAY, NORMAL
+from web.streams.conversation import NORMAL
 from web.streams.stream import StreamQuery
 
 _UPGRADE_WAIT_S = 10.0
@@ -104,7 +105,7 @@ class SocketIo:
         supervisor: Supervisor,
         settings: WebSettings,
         auth: Auth,
-        shutdown: trio.Event,
+        shutdown: Shutdown,
         nursery: trio.Nursery,
     ) -> None:
         """Sessions live in `nursery`, since none of their requests lasts as long as they do."""
@@ -212,7 +213,7 @@ class SocketIo:
                 session.close()
             nursery.cancel_scope.cancel()
         with trio.move_on_after(1):
-            await socket.close(GOING_AWAY if self._shutdown.is_set() else NORMAL)
+            await socket.close(self._shutdown.close_code if self._shutdown.is_set() else NORMAL)
             return
         connection_of(socket).abort()
 

@@ -15,6 +15,7 @@ from quart import Response
 from supervisor.config.settings import WebSettings
 from supervisor.service import Supervisor
 from web.auth.auth import Auth
+from web.shutdown import Shutdown
 
 if TYPE_CHECKING:
     from web.socketio.door import SocketIo
@@ -28,7 +29,7 @@ class LateSocketIo:
         supervisor: Supervisor,
         settings: WebSettings,
         auth: Auth,
-        shutdown: trio.Event,
+        shutdown: Shutdown,
         nursery: trio.Nursery,
     ) -> None:
         """See SocketIo."""

@@ -24,6 +24,7 @@ from supervisor.service import Supervisor
 from web.api.call import check_run_id, decode_body
 from web.auth.auth import Auth, bearer_token
 from web.fence.peer import Peer
+from web.shutdown import Shutdown
 from web.socketio import packets
 from web.socketio.engineio import Session
 from web.socketio.packets import Said, Verb
@@ -108,7 +109,7 @@ _decode_told = msgspec.json.Decoder(_Told).decode
 class RunEvents:
     """What happens on connections of Socket.IO."""
 
-    def __init__(self, supervisor: Supervisor, auth: Auth, shutdown: trio.Event) -> None:
+    def __init__(self, supervisor: Supervisor, auth: Auth, shutdown: Shutdown) -> None:
         """Streams end when `shutdown` is set."""
         self._supervisor = supervisor
         self._auth = auth

@@ -29,6 +29,7 @@ from supervisor.errors import (
 from supervisor.messages import Auth as Renewal
 from supervisor.messages import ClientMessage, Hello, decode_client_message
 from web.auth.auth import Auth
+from web.shutdown import GOING_AWAY, Shutdown
 from web.streams.line import Line
 from web.streams.message import Message
 
@@ -40,7 +41,7 @@ CATCH_UP_S = 0.5
 LAST_WORD_S = 1.0
 """How long the message under way, and then the farewell, may take before the connection is cut."""
 
-NORMAL, GOING_AWAY, BUG, WRONG_SUBPROTOCOL = 1000, 1001, 1011, 4409
+NORMAL, BUG, WRONG_SUBPROTOCOL = 1000, 1011, 4409
 CLOSE_CODES: tuple[tuple[type[RunwireError], int], ...] = (
     (Unauthenticated, 4401),
     (Forbidden, 4403),
@@ -58,14 +59,14 @@ _PING = Message(messages.PING)
 
 
 def close_code(error: RunwireError) -> int:
-    """The close code that tells a client of `error`."""
+    """The close code that tells a client of `error`; of a shutdown, one that is no restart."""
     return next((code for kind, code in CLOSE_CODES if isinstance(error, kind)), BUG)
 
 
 class Conversation:
     """A client that was let in; `hold` is its whole life."""
 
-    def __init__(self, line: Line, auth: Auth, claims: Claims | None, shutdown: trio.Event) -> None:
+    def __init__(self, line: Line, auth: Auth, claims: Claims | None, shutdown: Shutdown) -> None:
         """`claims` are None if the client has still to say who it is."""
         self._line = line
         self._auth = auth
@@ -174,7 +175,9 @@ class Conversation:
         if error is None:
             await self._farewell(NORMAL)
         else:
-            await self._farewell(close_code(error), error.code, error.message)
+            going = isinstance(error, ShuttingDown)
+            code = self._shutdown.close_code if going else close_code(error)
+            await self._farewell(code, error.code, error.message)
 
     async def close_after_bug(self) -> None:
         """Close without a word about what went wrong inside."""

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import trio
 from msgspec import Struct
 from quart import Websocket
 
@@ -21,6 +20,7 @@ from supervisor.service import Supervisor
 from web.api.call import check_run_id, decode_query
 from web.auth.auth import Auth, bearer_token
 from web.door import asking_websocket, check_host, check_origin, own_names, peer_of
+from web.shutdown import Shutdown
 from web.streams.batches import Batches
 from web.streams.conversation import WRONG_SUBPROTOCOL, Conversation
 from web.streams.feed import FeedQuery, stream_events
@@ -40,7 +40,7 @@ class Streams:
         supervisor: Supervisor,
         settings: WebSettings,
         auth: Auth,
-        shutdown: trio.Event,
+        shutdown: Shutdown,
     ) -> None:
         """Conversations end when `shutdown` is set."""
         self._supervisor = supervisor

@@ -250,7 +250,7 @@ async def test_who_is_there_when_the_server_ends_is_to_come_again(open_site: Ope
         client = await watching(site, await site.shell("echo x; sleep 60"))
         while told(await client.poll())[-1]["type"] != "stdout":
             pass
-        site.shutdown.set()
+        site.shutdown.begin()
         # Its next request finds nobody, or the CLOSE that waits for it: either way it comes again.
         *_, error = await client.poll()
         assert told([error])[0]["code"] == "shutting_down"

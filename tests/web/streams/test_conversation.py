@@ -492,7 +492,7 @@ async def test_at_shutdown_everybody_is_told(site: Site, sleeper: str, done: str
                 nursery.start_soon(one, "/events", TOKEN)
                 nursery.start_soon(one, f"/runs/{done}/stream", TOKEN)
             await until(lambda: ready == 20)
-            site.shutdown.set()
+            site.shutdown.begin()
     # After `end` there is nothing to come back for.
     assert sorted(codes) == [1000] * 5 + [1001] * 15
 
@@ -506,7 +506,7 @@ async def test_at_shutdown_who_watches_is_told_how_the_runs_ended(site: Site, sl
         await feed.hear()
         # As the server does it: nobody has had the time to tell anything in between.
         await site.supervisor.stop_all()
-        site.shutdown.set()
+        site.shutdown.begin()
         assert await watcher.closed() == (1000, "")
         assert await feed.closed() == (1001, "shutting_down")
     assert last_words(watcher)["run"]["status"] == "cancelled"
@@ -523,7 +523,7 @@ async def test_at_shutdown_a_message_under_way_comes_whole_before_the_farewell(
     async with watch(site, f"/runs/{run_id}/stream", dial=over_unix) as watcher:
         # The server has sent what fits between the two of them, and waits in the middle.
         await trio.testing.wait_all_tasks_blocked(0.1)
-        site.shutdown.set()
+        site.shutdown.begin()
         await trio.testing.wait_all_tasks_blocked()
         assert await watcher.closed() == (1001, "shutting_down")
     *heard, error = watcher.said

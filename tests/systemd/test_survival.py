@@ -1,0 +1,116 @@
+"""Runs of a service outlive its restarts and crashes, and end when it is stopped."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from tests.systemd.machine import Machine
+from tests.systemd.test_service import run, wait, wait_property
+
+pytestmark = pytest.mark.systemd
+
+ENDED = ("succeeded", "failed", "cancelled")
+
+
+def numbers(until: str) -> str:
+    """A command that writes numbers, one after the other, until there is a file of that name."""
+    return f"n=0; while [ ! -e {until} ]; do echo $((n += 1)); sleep 0.01; done; exit 7"
+
+
+def fall(service: Machine, how: str) -> None:
+    """Have the server fall that way, and another one take its place."""
+    main = service.property("MainPID")
+    if how == "restart":
+        service.run("systemctl", "restart", "runwire.service")
+    else:
+        service.run("kill", f"-{how}", main)
+        while wait_property(service, "MainPID", main) == "0":
+            main = "0"
+    service.run("sh", "-c", "until systemctl is-active -q runwire.service; do sleep 0.05; done")
+
+
+@pytest.mark.parametrize("how", ["restart", "KILL", "ABRT", "STOP"])
+def test_a_run_goes_on_and_who_watches_misses_nothing(service: Machine, how: str) -> None:
+    """STOP is a server that hangs: the watchdog has it killed."""
+    with service.setting("WatchdogSec=2s"):
+        service.run("systemctl", "restart", "runwire.service")
+        go = f"/tmp/go-{how}"
+        run_id = service.runwire("submit", "--shell", numbers(go)).strip()
+        pid = wait(service, run_id, "running")["pid"]
+        with service.start(service.program, "logs", "-f", run_id) as watching:
+            fall(service, how)
+            now = run(service, run_id)
+            assert (now["status"], now["pid"], now["survives_restart"]) == ("running", pid, True)
+            service.run("touch", go)
+            ended = wait(service, run_id, *ENDED)
+            assert (ended["status"], ended["exit_code"]) == ("failed", 7)
+            seen, _errors = watching.communicate(timeout=60)
+        log = service.runwire("logs", run_id)
+        assert seen == log
+        lines = log.split()
+        assert lines == [str(number + 1) for number in range(len(lines))]
+    assert service.property("NFileDescriptorStore") == "0"
+
+
+def test_a_stop_ends_them_properly_and_a_restart_those_that_cannot_go_on(service: Machine) -> None:
+    with service.setting("FileDescriptorStoreMax=5"):
+        service.run("systemctl", "restart", "runwire.service")
+        survivor, other = (
+            service.runwire("submit", "--", "sleep", "600").strip() for _ in range(2)
+        )
+        wait(service, survivor, "running")
+        assert wait(service, other, "running")["survives_restart"] is False
+        service.run("systemctl", "restart", "runwire.service")
+        ended = run(service, other)
+        assert (ended["status"], ended["stop"]["cause"]) == ("cancelled", "shutdown")
+        assert run(service, survivor)["status"] == "running"
+        service.run("systemctl", "stop", "runwire.service")
+        assert service.run("pgrep", "-x", "sleep", check=False).stdout == ""
+        service.run("systemctl", "start", "runwire.service")
+        assert run(service, survivor)["status"] == "cancelled"
+
+
+def test_a_stop_of_a_service_that_hangs_leaves_nobody(service: Machine) -> None:
+    with service.setting("TimeoutStopSec=1s"):
+        run_id = service.runwire("submit", "--shell", "setsid sleep 602 & sleep 601").strip()
+        wait(service, run_id, "running")
+        service.run("kill", "-STOP", service.property("MainPID"))
+        service.run("systemctl", "stop", "runwire.service")
+        assert service.run("pgrep", "-x", "sleep", check=False).stdout == ""
+
+
+def test_where_the_unit_kills_all_processes_runs_are_stopped_at_a_restart(
+    service: Machine,
+) -> None:
+    with service.setting("KillMode=mixed"):
+        service.run("systemctl", "restart", "runwire.service")
+        run_id = service.runwire("submit", "--", "sleep", "600").strip()
+        assert wait(service, run_id, "running")["survives_restart"] is False
+        service.run("systemctl", "restart", "runwire.service")
+        assert run(service, run_id)["status"] == "cancelled"
+
+
+def test_a_hundred_runs_go_on(service: Machine) -> None:
+    """As many as a restart may meet."""
+    with service.jobs_as_before():
+        setting = "printf '[supervisor]\\nmax_running = 300\\n' >> /etc/runwire/jobs.toml"
+        service.run("sh", "-c", setting)
+        service.run("systemctl", "reload", "runwire.service")
+        ids = [f"many-{number}" for number in range(100)]
+        service.post("/runs", *({"id": it, "command": ["sleep", "600"]} for it in ids))
+        for run_id in ids:
+            wait(service, run_id, "running")
+        fall(service, "restart")
+        assert statuses(service) == {"running": 100}
+        service.run("systemctl", "stop", "runwire.service")
+        service.run("systemctl", "start", "runwire.service")
+        assert statuses(service) == {"cancelled": 100}
+
+
+def statuses(service: Machine) -> Counter[str]:
+    """How many runs there are of each."""
+    found = json.loads(service.get("/runs?limit=1000"))["runs"]
+    return Counter(it["status"] for it in found)
