@@ -1,7 +1,8 @@
 """A file system of Debian 13 in which Runwire can be installed: a later systemd than most machines have.
 
 It is made once, in `~/.cache/runwire` (or `$XDG_CACHE_HOME`), with everything that requirements.lock
-names in a virtual environment, `/opt/runwire`. It takes root, mmdebstrap and the network.
+names in a virtual environment, `/opt/runwire`. It takes root, mmdebstrap and the network. One that
+was not asked for in a month is removed when another is made.
 """
 
 import contextlib
@@ -9,6 +10,8 @@ import fcntl
 import hashlib
 import os
 import shlex
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +23,7 @@ from tools.environment import PYTHON, RUNTIME
 ENVIRONMENT = Path("/opt/runwire")
 PACKAGES = ("systemd", "systemd-sysv", "dbus", "curl", "procps", "python3", "python3-venv")
 PYTHON_VERSION = "3.13"
+_KEPT_S = 30 * 24 * 3600
 
 _INSTALL = f"""\
 python3 -m venv {ENVIRONMENT} &&
@@ -39,6 +43,7 @@ def want_trixie() -> None:
     """Make it if it is not there. Where that cannot be, say why: its tests are skipped then."""
     root = root_of_trixie()
     if root.is_dir():
+        os.utime(root)
         return
     try:
         _make(root)
@@ -66,6 +71,10 @@ def _make(root: Path) -> None:
         if call(["mmdebstrap", *options, *hooks, "trixie", made]) != 0:
             raise Refusal("mmdebstrap could not make it; what it said is above.")
         made.rename(root)
+        os.utime(root)
+        for old in root.parent.glob("debian-13-*"):
+            if time.time() - old.stat().st_mtime > _KEPT_S:
+                shutil.rmtree(old)
 
 
 def _fetch(wheels: Path) -> None:

@@ -63,3 +63,12 @@ def test_other_releases_in_the_lock_make_another(
     lock.write_text("trio==1\n")
     monkeypatch.setattr(trixie, "RUNTIME", lock)
     assert trixie.root_of_trixie() != before
+
+
+def test_what_nobody_asked_for_in_a_month_goes(made: list[str], tmp_path: Path) -> None:
+    others = [tmp_path / "cache" / "runwire" / f"debian-13-{name}" for name in ("old", "used")]
+    for other in others:
+        other.mkdir(parents=True)
+    os.utime(others[0], (0, 0))
+    trixie.want_trixie()
+    assert [other.exists() for other in others] == [False, True]
