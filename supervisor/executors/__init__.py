@@ -109,7 +109,7 @@ class Pausing(Protocol):
         """Suspend all of them. Raises RunEnded if the program has ended."""
 
     def resume(self) -> None:
-        """Let them go on."""
+        """Let them go on. Raises RunEnded if there is nothing left of them."""
 
 
 class Console:

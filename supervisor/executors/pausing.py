@@ -30,7 +30,9 @@ class Pausing:
         return means
 
     def resume(self) -> None:
-        """Let it go on; nothing if it does."""
+        """Let it go on; nothing if it does. Raises RunEnded if there is nothing left of it."""
+        if self._child.reaped:
+            raise RunEnded("it has ended, so there is nothing to resume")
         self._child.resume()
         self._changed.fire()
 

@@ -144,7 +144,8 @@ def _stopped_with_server(run: RunView) -> bool:
 
 
 def _lost_bytes(server: Server, run: RunView, known: Known) -> Iterator[str]:
-    whole = run.status is Status.SUCCEEDED
+    # A cancel may end the wait for those that still hold its output when its program has ended.
+    whole = run.status is Status.SUCCEEDED and not run.killed
     out, err = OUTPUT[known.job]
     if known.job == "trimmed":
         data = read(server, run.id, run.log.oldest)

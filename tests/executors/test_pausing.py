@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import trio
 
+from supervisor.errors import RunEnded
 from supervisor.executors.local import LocalExecutor
 from supervisor.model import (
     Exited,
@@ -124,6 +125,22 @@ async def test_all_of_a_tree_is_suspended_and_goes_on(
     [outcome] = it.outcomes
     assert isinstance(outcome, Exited)
     assert (outcome.signal, outcome.survivors) == ("KILL", ())
+
+
+@pytest.mark.parametrize("executor", RUNGS, indirect=True)
+async def test_what_has_ended_while_it_was_paused_is_not_resumed(
+    executor: LocalExecutor, tmp_path: Path
+) -> None:
+    """As long as its end is not recorded, somebody may ask for it."""
+    async with going(executor, tmp_path, shell(BUSY)) as it:
+        await it.rig.wait_output(b"here")
+        pausing = it.rig.console.pausing
+        assert pausing is not None
+        pausing.pause()
+        it.rig.stop.ask(FORCE)
+    assert it.outcomes
+    with pytest.raises(RunEnded):
+        pausing.resume()
 
 
 @pytest.mark.parametrize("executor", RUNGS, indirect=True)
