@@ -19,6 +19,8 @@ PAUSE_S = 0.001
 _SMALL_BYTES = 128 * KIB
 """Whoever writes as much as that at a time need not be waited for."""
 _QUICK_S = 0.003
+_BUSY_BYTES = 32 * KIB
+"""Half of what a pipe holds: whoever has written that meanwhile was quick, however slow we are."""
 _CHATTY = 16
 """So many quick reads in a row make a program chatty."""
 _SOFT_LIMIT = Path("/proc/sys/fs/pipe-user-pages-soft")
@@ -65,7 +67,7 @@ class Pace:
 
     def pause_s(self, moved: int, now: float) -> float:
         """For how many seconds to leave the pipe alone after a read of `moved` bytes at `now`."""
-        quick = now - self._last < _QUICK_S
+        quick = now - self._last < _QUICK_S or moved >= _BUSY_BYTES
         self._last = now
         self._quick = self._quick + 1 if quick else 0
         if self._quick < _CHATTY or moved >= _SMALL_BYTES:

@@ -63,6 +63,13 @@ def test_a_chatty_pipe_is_enlarged_and_rested_until_it_is_quiet(pipe: int) -> No
         assert pace.pause_s(4096, 100.0) == 0.0
 
 
+def test_whoever_fills_a_pipe_while_many_viewers_are_told_is_chatty_too(pipe: int) -> None:
+    """That reads are far between is our doing then."""
+    with Pace(pipe, PipeBudget(PIPE_BYTES)) as pace:
+        assert pauses(pace, 64 * KIB, every_s=0.02) == {0.0, PAUSE_S}
+        assert held(pipe) == PIPE_BYTES
+
+
 def test_without_budget_nothing_is_enlarged_and_nothing_rested(pipe: int) -> None:
     """A pipe of the usual size would be full long before the rest is over."""
     usual = held(pipe)
