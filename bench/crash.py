@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from tempfile import mkdtemp
 
-from tests.crash.points import POINTS
+from tests.crash.points import FIRST_POINTS, POINTS
 from tests.crash.trial import Figures, attempt
 
 
@@ -35,13 +35,14 @@ def _progress(figures: Figures) -> None:
 
 
 def _report(figures: Figures) -> None:
-    reached = sorted(point for point in POINTS if figures.deaths[point])
+    points = [point for point in POINTS if point not in FIRST_POINTS]
+    reached = [point for point in points if figures.deaths[point]]
     print(f"{figures.seconds:.0f} s, {figures.rounds} rounds, {figures.deaths.total()} deaths:")
-    print(f"  at {len(reached)} of {len(POINTS)} points, each {_range(figures)} times;")
+    print(f"  at {len(reached)} of {len(points)} points, each {_range(figures)} times;")
     print(f"  at any moment {figures.deaths['any moment']} times")
     if figures.stops:
         print(f"  told to stop, and ended well, {figures.stops} times;")
-    missed = [point for point in POINTS if point not in reached]
+    missed = [point for point in points if point not in reached]
     if missed:
         print(f"  never {', '.join(missed)}")
     ends = ", ".join(f"{count} {end}" for end, count in sorted(figures.ended.items()))
