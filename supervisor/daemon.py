@@ -228,15 +228,11 @@ async def _open_engine(
 
 
 def open_store(manager: ServiceManager, unit: OwnUnit | None) -> FdStore:
-    """What keeps the descriptors of runs over a restart, and has kept them over the last one.
-
-    Nothing is kept where nobody could tell later how a program has ended.
-    """
+    """What keeps the descriptors of runs over a restart, and has kept them over the last one."""
     room = manager.room or 0 if unit is None else unit.keeps
-    if not room or not tells_status():
-        return FdStore(left=manager.kept)
-    _log.info("runs survive a restart: up to %d of their descriptors are kept", room)
-    return FdStore(manager.address, room, manager.kept)
+    if room:
+        _log.info("runs survive a restart: up to %d of their descriptors are kept", room)
+    return FdStore(manager.address, room, manager.kept, watched=room > 0 and not tells_status())
 
 
 def _announce(settings: Settings, sockets: Sequence[socket.socket], *, dev: bool) -> None:

@@ -29,13 +29,21 @@ class FdStore:
     """What is kept for the next server, and what an earlier one has left."""
 
     def __init__(
-        self, address: str | None = None, room: int = 0, left: Mapping[str, int] | None = None
+        self,
+        address: str | None = None,
+        room: int = 0,
+        left: Mapping[str, int] | None = None,
+        *,
+        watched: bool = False,
     ) -> None:
         """`address` is that of the service manager's socket, which keeps `room` descriptors.
 
+        `watched` says that a process has to be watched for its end to be known to a later server.
         `left` are those that this server was given, by name; they are owned here from now on.
         """
         self._room = room
+        self.watched = watched and room > 0
+        """Whether processes whose descriptors are kept have to be watched."""
         self._left: dict[str, dict[str, int]] = {}
         for name, fd in (left or {}).items():
             if match := _NAME.fullmatch(name):

@@ -16,7 +16,8 @@ from supervisor.model import Status, event_name
 from supervisor.processes import procfs
 from supervisor.wire import RunView, SubmitRequest
 
-RUNWIRE = Path(sys.executable).with_name("runwire")
+MAIN = "from supervisor.cli.main import main; main()"
+OLD_KERNEL = "import supervisor.daemon; supervisor.daemon.tells_status = lambda: False; "
 MANAGER = Path(__file__).parent / "programs" / "service_manager.py"
 PATIENCE_S = 60.0
 
@@ -24,15 +25,21 @@ PATIENCE_S = 60.0
 class Managed:
     """`runwire serve` in `directory`, started by a service manager that outlives it."""
 
-    def __init__(self, directory: Path, *, room: int = 100, setting: str = "") -> None:
-        """Nothing runs before `start`. `room` descriptors are kept; `setting` is of `[supervisor]`."""
+    def __init__(
+        self, directory: Path, *, room: int = 100, setting: str = "", kernel_tells: bool = True
+    ) -> None:
+        """Nothing runs before `start`. `room` descriptors are kept; `setting` is of `[supervisor]`.
+
+        Without `kernel_tells` it is as on a kernel that tells nothing of who was reaped.
+        """
         self.directory = directory
         self.client = Client(socket_address(str(directory / "s" / "runwire.sock")))
         (directory / "jobs.toml").write_text(f"[supervisor]\n{setting}\n", encoding="utf-8")
         serve = ["serve", "--config", "jobs.toml", "--bind", "127.0.0.1:0", "--state-dir", "s"]
+        command = [sys.executable, "-c", MAIN if kernel_tells else OLD_KERNEL + MAIN]
         self._stderr = (directory / "stderr").open("ab")
         self._manager = subprocess.Popen(
-            [sys.executable, "-I", str(MANAGER), str(directory), str(room), str(RUNWIRE), *serve],
+            [sys.executable, "-I", str(MANAGER), str(directory), str(room), *command, *serve],
             cwd=directory,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

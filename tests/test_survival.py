@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,6 @@ import pytest
 
 from supervisor.model import Reason, Status
 from supervisor.processes.cgroup import Cgroups, open_cgroups
-from supervisor.processes.ends import tells_status
 from supervisor.spec import OutputMode, StdinMode, TerminalSize
 from supervisor.wire import CancelRequest
 from tests.managed import Managed, until, waits
@@ -20,13 +20,11 @@ ENDED = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 
 @pytest.fixture(scope="module", autouse=True)
 def possible() -> None:
-    """It takes control groups, and a kernel that tells how somebody else's child has ended."""
+    """It takes control groups."""
     groups = open_cgroups("survival")
     if not isinstance(groups, Cgroups):
         pytest.skip(groups)
     groups.tidy()
-    if not tells_status():
-        pytest.skip("this kernel does not tell how a process ended that somebody else has reaped")
 
 
 @pytest.fixture
@@ -50,50 +48,56 @@ def server(make: Callable[..., Managed]) -> Managed:
     return make()
 
 
-def test_its_output_is_whole_and_its_exit_code_known(server: Managed) -> None:
+@pytest.fixture(params=[True, False], ids=["kernel tells", "watched"])
+def either(make: Callable[..., Managed], request: pytest.FixtureRequest) -> Managed:
+    """One with each way to know how a program ended that an earlier server has started."""
+    return make(kernel_tells=request.param)
+
+
+def test_its_output_is_whole_and_its_exit_code_known(either: Managed) -> None:
     """What it writes before the server falls, while there is none, and to the one that follows."""
-    run_id = server.submit(
+    run_id = either.submit(
         f"echo before; echo warning >&2; {waits('fallen')}; seq 20000; touch written;"
         f"{waits('back')}; echo after; exit 7"
     )
-    server.wait_log(run_id, b"warning")
-    before = server.run(run_id)
+    either.wait_log(run_id, b"warning")
+    before = either.run(run_id)
     assert before.survives_restart
-    server.end()
-    server.allow("fallen")
-    server.start()
-    until((server.directory / "written").exists)
-    assert server.run(run_id).process == before.process
-    server.restart()
-    server.allow("back")
-    ended = server.wait_ended(run_id)
+    either.end()
+    either.allow("fallen")
+    either.start()
+    until((either.directory / "written").exists)
+    assert either.run(run_id).process == before.process
+    either.restart()
+    either.allow("back")
+    ended = either.wait_ended(run_id)
     assert (ended.status, ended.reason, ended.exit_code) == (Status.FAILED, Reason.EXIT_CODE, 7)
     numbers = b"".join(b"%d\n" % number for number in range(1, 20001))
-    log = server.log(run_id)
+    log = either.log(run_id)
     assert sorted(log.splitlines()) == sorted(
         [*b"before\nwarning\nafter\n".splitlines(), *numbers.splitlines()]
     )
     assert log.endswith(numbers + b"after\n")
-    assert server.events(run_id).count("reattached") == 2
-    until(lambda: server.kept() == [])
+    assert either.events(run_id).count("reattached") == 2
+    until(lambda: either.kept() == [])
 
 
 @pytest.mark.parametrize(
     ("end", "code", "name"), [("exit 3", 3, None), ("kill -SEGV $$", None, "SEGV")]
 )
 def test_an_end_while_there_is_no_server_is_known(
-    server: Managed, end: str, code: int | None, name: str | None
+    either: Managed, end: str, code: int | None, name: str | None
 ) -> None:
-    run_id = server.submit(f"{waits('fallen')}; echo last words; touch over; {end}")
-    pid = server.wait(run_id, Status.RUNNING).pid
-    server.end()
-    server.allow("fallen")
+    run_id = either.submit(f"{waits('fallen')}; echo last words; touch over; {end}")
+    pid = either.wait(run_id, Status.RUNNING).pid
+    either.end()
+    either.allow("fallen")
     until(lambda: not Path(f"/proc/{pid}").exists())
-    server.start()
-    ended = server.wait_ended(run_id)
+    either.start()
+    ended = either.wait_ended(run_id)
     assert (ended.status, ended.exit_code, ended.signal) == (Status.FAILED, code, name)
     assert ended.output_complete
-    assert server.log(run_id) == b"last words\n"
+    assert either.log(run_id) == b"last words\n"
 
 
 def test_a_run_on_a_terminal_stays_on_it(server: Managed) -> None:
@@ -153,16 +157,16 @@ def test_a_stop_goes_on_where_it_was(server: Managed) -> None:
     assert server.log(run_id).startswith(b"ready\n")
 
 
-def test_who_ends_after_our_signal_while_there_is_no_server_was_cancelled(server: Managed) -> None:
-    run_id = server.submit(f"trap '{waits('fallen')}; exit 0' TERM; echo ready; {waits('never')}")
-    server.wait_log(run_id, b"ready")
-    pid = server.run(run_id).pid
-    server.client.cancel(run_id, CancelRequest(grace="1h"))
-    server.end()
-    server.allow("fallen")
+def test_who_ends_after_our_signal_while_there_is_no_server_was_cancelled(either: Managed) -> None:
+    run_id = either.submit(f"trap '{waits('fallen')}; exit 0' TERM; echo ready; {waits('never')}")
+    either.wait_log(run_id, b"ready")
+    pid = either.run(run_id).pid
+    either.client.cancel(run_id, CancelRequest(grace="1h"))
+    either.end()
+    either.allow("fallen")
     until(lambda: not Path(f"/proc/{pid}").exists())
-    server.start()
-    assert server.wait_ended(run_id).status is Status.CANCELLED
+    either.start()
+    assert either.wait_ended(run_id).status is Status.CANCELLED
 
 
 def test_a_time_limit_that_passed_meanwhile_counts(server: Managed) -> None:
@@ -184,28 +188,28 @@ def test_a_paused_run_stays_paused_until_it_is_resumed(server: Managed) -> None:
     assert server.wait_ended(run_id).status is Status.SUCCEEDED
 
 
-def test_what_its_program_left_behind_is_found_and_ended(server: Managed) -> None:
+def test_what_its_program_left_behind_is_found_and_ended(either: Managed) -> None:
     """Its first process is gone, and with it what tells who belongs to its session."""
-    run_id = server.submit(f"setsid sleep 1000 & echo $!; {waits('fallen')}")
-    server.wait_log(run_id, b"\n")
-    pid = server.run(run_id).pid
-    server.end()
-    server.allow("fallen")
+    run_id = either.submit(f"setsid sleep 1000 & echo $!; {waits('fallen')}")
+    either.wait_log(run_id, b"\n")
+    pid = either.run(run_id).pid
+    either.end()
+    either.allow("fallen")
     until(lambda: not Path(f"/proc/{pid}").exists())
-    server.start()
-    ended = server.wait_ended(run_id)
+    either.start()
+    ended = either.wait_ended(run_id)
     assert ended.status is Status.SUCCEEDED
-    assert ended.killed == (int(server.log(run_id)),)
+    assert ended.killed == (int(either.log(run_id)),)
 
 
-def test_a_cancel_reaches_all_of_it(server: Managed) -> None:
-    run_id = server.submit("trap '' TERM; setsid sleep 1000 & (sleep 1000 &); echo $!; sleep 1000")
-    server.wait_log(run_id, b"\n")
-    server.restart()
-    server.client.cancel(run_id, CancelRequest(force=True))
-    ended = server.wait_ended(run_id)
+def test_a_cancel_reaches_all_of_it(either: Managed) -> None:
+    run_id = either.submit("trap '' TERM; setsid sleep 1000 & (sleep 1000 &); echo $!; sleep 1000")
+    either.wait_log(run_id, b"\n")
+    either.restart()
+    either.client.cancel(run_id, CancelRequest(force=True))
+    ended = either.wait_ended(run_id)
     assert (ended.status, ended.survivors) == (Status.CANCELLED, ())
-    assert not Path(f"/proc/{int(server.log(run_id))}").exists()
+    assert not Path(f"/proc/{int(either.log(run_id))}").exists()
 
 
 def test_who_finds_no_room_says_so_and_ends_with_the_server(make: Callable[..., Managed]) -> None:
@@ -241,3 +245,25 @@ def test_a_stop_ends_all_that_runs(server: Managed) -> None:
     assert server.kept() == []
     server.start()
     assert server.run(run_id).status is Status.CANCELLED
+
+
+def test_what_a_watched_run_used_is_known_as_without(make: Callable[..., Managed]) -> None:
+    server = make(kernel_tells=False)
+    run_id = server.submit("i=0; while [ $i -lt 20000 ]; do i=$((i + 1)); done; exit 3")
+    ended = server.wait_ended(run_id)
+    assert ended.exit_code == 3
+    assert ended.usage is not None
+    assert ended.usage.user_s > 0
+
+
+def test_nobody_knows_how_it_ended_if_who_watched_it_was_killed(
+    make: Callable[..., Managed],
+) -> None:
+    server = make(kernel_tells=False)
+    run_id = server.submit(f"echo $PPID; {waits('go')}")
+    server.wait_log(run_id, b"\n")
+    os.kill(int(server.log(run_id)), signal.SIGKILL)
+    server.allow("go")
+    ended = server.wait_ended(run_id)
+    assert (ended.reason, ended.exit_code) == (Reason.LOST, None)
+    assert "nobody saw how" in ended.message

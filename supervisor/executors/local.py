@@ -94,7 +94,9 @@ class LocalExecutor:
                 stdio = owned.enter_context(open_stdio(run.spec))
                 place = owned.enter_context(self._tracker.place(run.id, run.spec.limits))
                 with place.opened() as group:
-                    child = await self._launcher.launch(request, stdio.theirs(), cgroup=group)
+                    child = await self._launcher.launch(
+                        request, stdio.theirs(), cgroup=group, watched=self._store.watched
+                    )
             except LaunchError as exc:
                 return NotStarted(message=exc.message)
             owned.enter_context(child)
@@ -147,7 +149,7 @@ class LocalExecutor:
         child: GatedProcess,
         stdio: Stdio,
         limit: tuple[Deadline, ...],
-    ) -> Exited:
+    ) -> Exited | Lost:
         self._live[run.id] = child
         try:
             return await Watch(child, console, stdio, self._drain_s).attend(run, limit)

@@ -39,9 +39,10 @@ class Stopping:
         A stop that an earlier server has begun with `run` goes on where it was.
         """
         request = await self._console.stop.wait_asked()
-        begun = run.stop is not None and bool(run.stop.steps)
-        if self._child.exited and not begun:
+        if self._child.exited and run.stop is None:
             return  # It ended first, and so it stays what it was.
+        # What is sent first is sent before anybody knows of the request, and recorded after it.
+        begun = run.stop is not None and bool(run.stop.steps)
         self.cause = request.cause
         gone = False
         if begun and not request.force:

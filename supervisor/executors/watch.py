@@ -17,7 +17,7 @@ from supervisor.executors.stdio import Stdio
 from supervisor.executors.stopping import KILL_WAIT_S, Stopping, then_cancel
 from supervisor.executors.watchdogs import start_watchdogs
 from supervisor.log.capture import RETRY_S
-from supervisor.model import Deadline, Exited, NamedProcess, ProgramExited, Run
+from supervisor.model import Deadline, Exited, Lost, NamedProcess, ProgramExited, Run
 from supervisor.processes.holders import holders, named
 from supervisor.processes.launcher import GatedProcess
 from supervisor.processes.tree import KILL
@@ -46,7 +46,7 @@ class Watch:
         self._stopping = Stopping(child, console, drain_s)
         self._pausing = console.pausing = Pausing(child)
 
-    async def attend(self, run: Run, limit: tuple[Deadline, ...]) -> Exited:
+    async def attend(self, run: Run, limit: tuple[Deadline, ...]) -> Exited | Lost:
         """Capture, stop when asked or when the `limit` has passed, drain, and clear up.
 
         `run` is how it was when this began.
@@ -71,6 +71,9 @@ class Watch:
             code, usage = self._child.reap()
             out_of_memory = self._child.out_of_memory()
             nursery.cancel_scope.cancel()
+        if code is None:
+            message = "it has ended, and nobody saw how: who watched it was killed"
+            return Lost(message=message, killed=killed)
         return Exited(
             exit_code=code if code >= 0 else None,
             signal=_signal_name(code),
@@ -92,8 +95,9 @@ class Watch:
         if run.exited_at is None:  # or an earlier server has said so
             code = self._child.peek_status()
             holders = await trio.to_thread.run_sync(self._holders)
-            ended = ProgramExited(code if code >= 0 else None, _signal_name(code), holders)
-            self._console.note(ended)
+            if code is not None:
+                ended = ProgramExited(code if code >= 0 else None, _signal_name(code), holders)
+                self._console.note(ended)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(then_cancel, self._console.stop.wait_asked, nursery)
             nursery.start_soon(then_cancel, self._output.ended.wait, nursery)

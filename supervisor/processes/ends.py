@@ -2,7 +2,8 @@
 
 The child of this server is waited for (waitid(2)). One that an earlier server has made is nobody's
 child that we know: its parent is whoever takes orphans, and once that one has reaped it, the kernel
-tells those who hold its pidfd how it ended (PIDFD_GET_INFO, Linux 6.15).
+tells those who hold its pidfd how it ended (PIDFD_GET_INFO, Linux 6.15). Before that kernel, a small
+process that is its parent tells it, whichever server there is then (`launcher_child`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import functools
 import os
 import resource
 import select
+import socket
 import struct
 import subprocess
 from typing import Protocol
@@ -20,6 +22,9 @@ import trio
 
 _PIDFD_GET_INFO = 0xC040FF0B
 _PIDFD_INFO_EXIT = 1 << 3
+_LINE_BYTES = 200
+STATUS = "status"
+"""The role of what a watched process's end is told by."""
 _INFO = struct.Struct("=QQ11Ii")
 """struct pidfd_info of 64 bytes: what it holds, the control group's id, eleven ids, the status."""
 
@@ -37,11 +42,17 @@ class End(Protocol):
     async def wait(self) -> None:
         """Return when it has ended. For one task at a time."""
 
-    def status(self) -> int:
-        """What it ended with, as wait(2) has it, and nothing changes. Only after it has ended."""
+    def status(self) -> int | None:
+        """What it ended with, as wait(2) has it, if that is known. Only after it has ended."""
 
-    def reap(self) -> tuple[int, resource.struct_rusage | None]:
+    def reap(self) -> tuple[int | None, resource.struct_rusage | None]:
         """The same, with what it used if that is known. Only after it has ended, and once."""
+
+    def kept(self) -> dict[str, int]:
+        """What else somebody has to have to know of it later: descriptors, by role."""
+
+    def close(self) -> None:
+        """Give back what is its own."""
 
 
 class ChildEnd:
@@ -78,6 +89,13 @@ class ChildEnd:
         _pid, status, rusage = os.wait4(self._pid, 0)
         return status, rusage
 
+    def kept(self) -> dict[str, int]:
+        """See End."""
+        return {}
+
+    def close(self) -> None:
+        """See End."""
+
 
 class OrphanEnd:
     """The end of a process that somebody else reaps. Only where `tells_status`."""
@@ -110,6 +128,79 @@ class OrphanEnd:
     def reap(self) -> tuple[int, resource.struct_rusage | None]:
         """See End; of a process that was reaped before, nobody tells what it used."""
         return self.status(), None
+
+    def kept(self) -> dict[str, int]:
+        """See End."""
+        return {}
+
+    def close(self) -> None:
+        """See End."""
+
+
+class WatchedEnd:
+    """The end of a process that another one watches, which tells of it in a line."""
+
+    frees_number = True
+
+    def __init__(self, told: socket.socket, pidfd: int, watcher: int | None = None) -> None:
+        """Takes over `told`, where it tells; `watcher` is its pid if it is a child of ours.
+
+        Nothing is taken out of there, so that a later server can be told as well.
+        """
+        self._told = told
+        self._pidfd = pidfd
+        self._watcher = watcher
+
+    @property
+    def come(self) -> bool:
+        """See End. If nobody watches any more, as soon as it is gone."""
+        said = self._said()
+        return said is not None and (said != b"" or _readable(self._pidfd))
+
+    async def wait(self) -> None:
+        """See End."""
+        while not self.come:
+            fd = self._told.fileno() if self._said() is None else self._pidfd
+            await trio.lowlevel.wait_readable(fd)
+
+    def status(self) -> int | None:
+        """See End; None if the one that watched it was killed."""
+        return int(said.split()[0]) if (said := self._said()) else None
+
+    def reap(self) -> tuple[int | None, resource.struct_rusage | None]:
+        """See End."""
+        if self._watcher is not None:
+            os.waitpid(self._watcher, 0)  # It ends when it has told.
+            self._watcher = None
+        said = self._said()
+        if not said:
+            return None, None
+        status, user_s, system_s, largest = said.split()
+        used = (float(user_s), float(system_s), int(largest), *(0,) * 13)
+        return int(status), resource.struct_rusage(used)
+
+    def kept(self) -> dict[str, int]:
+        """See End."""
+        return {STATUS: self._told.fileno()}
+
+    def close(self) -> None:
+        """See End."""
+        self._told.close()
+
+    def _said(self) -> bytes | None:
+        """What it has said: None for nothing yet, empty if it never will."""
+        try:
+            return self._told.recv(_LINE_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+
+def _readable(fd: int) -> bool:
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    return bool(poller.poll(0))
 
 
 @functools.cache

@@ -28,7 +28,7 @@ from supervisor.model import ProcessRef, Usage
 from supervisor.processes import launcher_child, procfs
 from supervisor.processes.accounting import measure
 from supervisor.processes.conditions import LaunchConditions, name_of
-from supervisor.processes.ends import ChildEnd, End, OrphanEnd
+from supervisor.processes.ends import STATUS, ChildEnd, End, OrphanEnd, WatchedEnd
 from supervisor.processes.orphans import launcher_mark
 from supervisor.processes.tree import Leader
 from supervisor.units import KIB
@@ -87,7 +87,7 @@ class GatedProcess(Leader):
 
     def kept(self) -> dict[str, int]:
         """What somebody has to have in order to see its end: descriptors, by role."""
-        return {PROCESS: self._pidfd, REPORT: self._report}
+        return {PROCESS: self._pidfd, REPORT: self._report, **self._end.kept()}
 
     def open_gate(self) -> None:
         """Let it run. Call once, after its start is on disk."""
@@ -117,33 +117,37 @@ class GatedProcess(Leader):
         """See Leader."""
         return self._end.frees_number and self.exited
 
-    def peek_status(self) -> int:
-        """Its exit code, or minus the signal, without reaping. Only after it exited."""
-        return os.waitstatus_to_exitcode(self._end.status())
+    def peek_status(self) -> int | None:
+        """Its exit code, or minus the signal, without reaping; None if nobody knows.
+
+        Only after it exited.
+        """
+        return _exit_code(self._end.status())
 
     @property
     def reaped(self) -> bool:
         """Whether `reap` has been called."""
         return self._reaped
 
-    def reap(self) -> tuple[int, Usage | None]:
-        """Its exit code, or minus the signal, and what the run used if that is known.
+    def reap(self) -> tuple[int | None, Usage | None]:
+        """Its exit code, or minus the signal, and what the run used, if that is known.
 
         Only after it exited.
         """
         self.read_report()
         status, rusage = self._end.reap()
         self._reaped = True
-        return os.waitstatus_to_exitcode(status), measure(rusage, self.cgroup, self._at_gate)
+        return _exit_code(status), measure(rusage, self.cgroup, self._at_gate)
 
     def read_report(self) -> None:
         """Take what it reported, and give the descriptor back. Only after it exited."""
         if self._report >= 0:
-            told = os.read(self._report, launcher_child.REPORT_LIMIT)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=self._report) as report:
+                # It stays there for a later server, until its end is on disk.
+                told = report.recv(launcher_child.REPORT_LIMIT, socket.MSG_PEEK)
             size, newline, failure = told.partition(b"\n")
             self._at_gate = int(size) * KIB if newline else None
             self._reported = failure if newline else told
-            os.close(self._report)
             self._report = -1
 
     def start_failure(self, request: LaunchRequest) -> str | None:
@@ -167,7 +171,12 @@ class GatedProcess(Leader):
         self.close_gate()
         if self._report >= 0:
             os.close(self._report)
+        self._end.close()
         os.close(self._pidfd)
+
+
+def _exit_code(status: int | None) -> int | None:
+    return None if status is None else os.waitstatus_to_exitcode(status)
 
 
 def _describe_failure(failure: StartFailure, request: LaunchRequest) -> str:
@@ -212,22 +221,29 @@ class Launcher:
         return set() if self._process is None else {self._process.pid}
 
     async def launch(
-        self, request: LaunchRequest, stdio: tuple[int, int, int], *, cgroup: int | None = None
+        self,
+        request: LaunchRequest,
+        stdio: tuple[int, int, int],
+        *,
+        cgroup: int | None = None,
+        watched: bool = False,
     ) -> GatedProcess:
         """A new process for `request`, waiting at its gate, with `stdio` as descriptors 0 to 2.
 
-        `cgroup` is the directory of the control group that it is to be in. Raises LaunchError if
-        there can be no process: no descriptors, no memory, no launcher.
+        `cgroup` is the directory of the control group that it is to be in. In one, it can be
+        `watched` by a process that tells its end even if this server is gone. Raises LaunchError
+        if there can be no process: no descriptors, no memory, no launcher.
         """
         body = _encode(request)
         fds = stdio if cgroup is None else (*stdio, cgroup)
+        launch = self._launch_watched if watched and cgroup is not None else self._launch
         try:
             try:
-                return await self._launch(body, fds)
+                return await launch(body, fds)
             except _LauncherGone:
                 # Its own end is no reason for the run to fail. What it may have made on the way
                 # waits at a gate that has closed: each attempt has a gate of its own.
-                return await self._launch(body, fds)
+                return await launch(body, fds)
         except _LauncherGone as exc:
             raise LaunchError(f"the launcher process is gone: {exc}") from exc
         except OSError as exc:
@@ -236,7 +252,7 @@ class Launcher:
     async def _launch(self, body: bytes, fds: tuple[int, ...]) -> GatedProcess:
         with ExitStack() as theirs, ExitStack() as ours:
             gate_read, gate = _pipe(theirs, ours)
-            report, report_write = _pipe(ours, theirs)
+            report, report_write = _socket_pair(ours, theirs)
             pid = await self._ask(body, (gate_read, report_write, *fds))
             try:
                 child = _take_charge(pid, gate, report)
@@ -247,6 +263,30 @@ class Launcher:
                 raise
             ours.pop_all()
             return child
+
+    async def _launch_watched(self, body: bytes, fds: tuple[int, ...]) -> GatedProcess:
+        with ExitStack() as theirs, ExitStack() as ours:
+            gate_read, gate = _pipe(theirs, ours)
+            report, report_write = _socket_pair(ours, theirs)
+            told, telling = socket.socketpair()
+            ours.callback(told.close)
+            theirs.callback(telling.close)
+            wanted = (gate_read, report_write, *fds, telling.fileno())
+            watcher = await self._ask(body, wanted)
+            theirs.close()
+            try:
+                pid = await _pid_told(told)
+                pidfd = os.pidfd_open(pid)
+                ours.callback(os.close, pidfd)
+                ref = procfs.identify(pid)
+            except OSError:
+                ours.close()
+                with suppress(ChildProcessError):
+                    os.waitpid(watcher, 0)  # noqa: ASYNC222 - the gate has closed: both exit at once
+                raise
+            ours.pop_all()
+            end = WatchedEnd(told, pidfd, watcher)
+            return GatedProcess(ref, pidfd, gate=gate, report=report, end=end)
 
     async def _ask(self, body: bytes, fds: tuple[int, ...]) -> int:
         """The pid of the process made with `fds`. Raises OSError if there is none."""
@@ -333,7 +373,28 @@ def _as_bytes(text: str) -> str:
 def take_over(ref: ProcessRef, kept: Mapping[str, int]) -> GatedProcess:
     """The process that an earlier server had as `ref` and of which it `kept` this."""
     pidfd = kept[PROCESS]
-    return GatedProcess(ref, pidfd, report=kept.get(REPORT, -1), end=OrphanEnd(pidfd))
+    end: End
+    if STATUS in kept:
+        end = WatchedEnd(socket.socket(fileno=kept[STATUS]), pidfd)
+    else:
+        end = OrphanEnd(pidfd)
+    return GatedProcess(ref, pidfd, report=kept.get(REPORT, -1), end=end)
+
+
+async def _pid_told(told: socket.socket) -> int:
+    """What the one that watches it says first. Raises OSError if there is no process."""
+    line = b""
+    with trio.move_on_after(PATIENCE_S, shield=True):
+        while not line.endswith(b"\n"):
+            await trio.lowlevel.wait_readable(told)
+            part = told.recv(1)  # Nothing beyond: the next line is for whoever asks how it ended.
+            if not part:
+                break
+            line += part
+    number = int(line) if line.endswith(b"\n") else -errno.EIO
+    if number < 0:
+        raise OSError(-number, os.strerror(-number))
+    return number
 
 
 def _take_charge(pid: int, gate: int, report: int) -> GatedProcess:
@@ -354,6 +415,15 @@ def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
     reader.callback(os.close, read)
     writer.callback(os.close, write)
     return read, write
+
+
+def _socket_pair(first: ExitStack, second: ExitStack) -> tuple[int, int]:
+    """Two ends, of which what was said can be looked at and left there."""
+    one, other = socket.socketpair()
+    fds = one.detach(), other.detach()
+    first.callback(os.close, fds[0])
+    second.callback(os.close, fds[1])
+    return fds
 
 
 async def _send(channel: trio.socket.SocketType, body: bytes, fds: Sequence[int]) -> None:

@@ -12,11 +12,15 @@ New processes are made with CLONE_PARENT (clone(2)): they are children of the se
 launcher, so the server waits for them and the launcher may die without taking anything along.
 
 Request: 4 bytes length (native order) carrying five descriptors (gate, report, stdin, stdout,
-stderr) or six (the directory of the control group to be in), then that many bytes of JSON:
+stderr), six (the directory of the control group to be in) or seven (where to tell how it ended), then that many bytes of JSON:
 {"argv": [..], "env": {..}, "cwd": "..", "stdin": "..", "conditions": {..}}, where each character
 below 256 stands for the byte of that value; stdin is null, or a file to read from instead of the
 descriptor, and the conditions are `LaunchConditions` of `supervisor.processes.conditions`.
 Reply: 4 bytes, the pid, or the errno below zero.
+With seven, a process between watches it, as the one of which it is a child: it tells its pid in a
+line, or minus an errno, and when it has ended another line: what wait4(2) tells, that is its
+status, its seconds of CPU time as user and in the kernel, and its largest size in KiB.
+
 Report: a line with the largest size in KiB of the new process when it came to its gate; then, only
 if the start fails, perhaps without that line: JSON {"stage", "errno", "detail"}, stage being "gate"
 (it closed), "cgroup", "condition" (`detail` then names it), "cwd", "stdin", "program" or "interpreter" (which `detail`
@@ -42,12 +46,16 @@ import termios
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+_MANY = 1 << 20
+"""More descriptors than a process has."""
 LENGTH = struct.Struct("=i")
 Request = tuple[list[bytes], list[bytes], dict[bytes, bytes], bytes, bytes | None, dict[str, Any]]
 """Where the program may be, argv, env, cwd, stdin, conditions."""
 DESCRIPTORS = 5
 _CGROUP = 5
 """The place among the descriptors of the one that need not be there."""
+_STATUS = 6
+"""The place of the one that need not be there either, after that."""
 _NO_CLONE_INTO = frozenset({-errno.ENOSYS, -errno.EPERM, -errno.E2BIG, -errno.EINVAL})
 _NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR})
 REPORT_LIMIT = 4096
@@ -83,7 +91,8 @@ def main() -> None:
             return
         request = _parse(_read_exactly(channel, LENGTH.unpack(head)[0]))
         answer = -errno.ENOSYS
-        entered = len(fds) > _CGROUP
+        # Who watches it must not be in its group: all in that are killed when it is stopped.
+        entered = len(fds) == _CGROUP + 1
         if len(fds) < DESCRIPTORS:
             # The kernel had no room for them in this process (recvmsg(2), MSG_CTRUNC).
             answer = -errno.EMFILE
@@ -94,7 +103,8 @@ def main() -> None:
             entered = False
             answer = clone()
         if answer == 0:
-            _become(request, fds if not entered else fds[:_CGROUP])
+            become = _become if len(fds) <= _STATUS else _watch
+            become(request, fds if not entered else fds[:_CGROUP])
         for fd in fds:
             os.close(fd)
         channel.sendall(LENGTH.pack(answer))
@@ -152,7 +162,7 @@ def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
     """
     fds = array.array("i")
     head, ancillary, _flags, _address = channel.recvmsg(
-        LENGTH.size, socket.CMSG_SPACE((DESCRIPTORS + 1) * fds.itemsize), socket.MSG_CMSG_CLOEXEC
+        LENGTH.size, socket.CMSG_SPACE((DESCRIPTORS + 2) * fds.itemsize), socket.MSG_CMSG_CLOEXEC
     )
     for _level, _type, data in ancillary:
         fds.frombytes(data)
@@ -177,6 +187,27 @@ def _parse(body: bytes) -> Request:
     stdin = None if request["stdin"] is None else _to_bytes(request["stdin"])
     places = _candidates(argv[0], env)
     return places, argv, env, _to_bytes(request["cwd"]), stdin, request.get("conditions", {})
+
+
+def _watch(request: Request, fds: list[int]) -> NoReturn:
+    """Have a child turn into the program, and tell its pid and in the end how it ended."""
+    status = fds.pop(_STATUS)
+    try:
+        pid = os.fork()
+    except OSError as exc:
+        os.write(status, b"%d\n" % -(exc.errno or errno.EAGAIN))
+        os._exit(0)
+    if pid == 0:
+        os.close(status)
+        _become(request, fds)
+    os.write(status, b"%d\n" % pid)
+    # Whatever it kept open would seem to be the program's.
+    os.closerange(0, status)
+    os.closerange(status + 1, _MANY)
+    _pid, code, usage = os.wait4(pid, 0)
+    told = code, usage.ru_utime, usage.ru_stime, usage.ru_maxrss
+    os.write(status, b"%d %f %f %d\n" % told)
+    os._exit(0)
 
 
 def _become(request: Request, fds: list[int]) -> NoReturn:

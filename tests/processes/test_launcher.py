@@ -84,6 +84,7 @@ async def carry_out(launcher: Launcher, wanted: LaunchRequest) -> Result:
         stdout, stderr = await trio.to_thread.run_sync(read)
         await it.wait_exited()
         code, _usage = it.reap()
+        assert code is not None
         return Result(stdout, stderr, code, it.start_failure(wanted))
 
 
@@ -91,7 +92,9 @@ async def home(it: GatedProcess) -> int:
     """Close the gate and wait for what has never run; its status."""
     it.close_gate()
     await it.wait_exited()
-    return it.reap()[0]
+    code, _usage = it.reap()
+    assert code is not None
+    return code
 
 
 # --- exactly what was asked for ------------------------------------------------------------------
