@@ -64,7 +64,10 @@ def lock_command(arguments: list[str]) -> int:
 
 def bench_command(arguments: list[str]) -> int:
     """Run the benchmarks; arguments go to them."""
-    setup()
+    in_browser = not arguments or arguments[0] in {"--quick", "pages"}
+    setup(development=in_browser)
+    if in_browser:
+        need_browser(PYTHON)
     become([PYTHON, "-m", "bench", *arguments])
 
 

@@ -152,6 +152,12 @@ def test_development_tools_come_with_the_first_test_if_they_are_the_locked_ones(
     assert clone.dev("test").stdout == "pytest []\n"
 
 
+def test_benchmarks_get_the_tools_for_a_browser_if_they_need_one(clone: Clone) -> None:
+    shutil.rmtree(clone.directory / ".venv", ignore_errors=True)
+    assert clone.dev("bench pages").stdout.endswith("['pages'] stdin is empty\n")
+    assert "pytest" in clone.installed()
+
+
 def test_what_left_a_lock_file_leaves_the_environment(made: Clone) -> None:
     made.dev("test")
     assert made.installed() == {"backend", "project", "pytest"}
