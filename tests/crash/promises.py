@@ -129,7 +129,12 @@ def _faults(server: Server, run: RunView, known: Known) -> Iterator[str]:
         yield f"ran more than once: {written}"
     if run.status is Status.SUCCEEDED and written != "be":
         yield f"succeeded, and wrote {written!r}"
-    if run.status is Status.FAILED and run.reason is not Reason.LOST:
+    if run.survives_restart and run.reason is Reason.LOST:
+        yield f"was to survive, and was lost: {run.message}"
+    never_began = run.reason is Reason.START_FAILED and "before it began" in run.message
+    if never_began and written:
+        yield f"never began, and wrote {written}"
+    if run.status is Status.FAILED and run.reason is not Reason.LOST and not never_began:
         yield f"failed by itself: {run.reason} {run.message}"
     if run.status is Status.CANCELLED and not (known.cancel_asked or _stopped_with_server(run)):
         yield f"cancelled, and nobody asked: {run.message}"

@@ -69,8 +69,12 @@ class Server:
         self._mortals = Mortals(directory, self._stderr)
         self._pidfd = -1
 
-    def configure(self, tracking: str) -> None:
-        """How the processes of runs are to be tracked from the next start on."""
+    def configure(self, tracking: str, keeping: str = "") -> None:
+        """How the processes of runs are to be tracked from the next start on.
+
+        `keeping` says whether runs survive it (see `Mortals.start`).
+        """
+        self.keeping = keeping
         jobs = JOBS.replace("TRACKING", tracking)
         (self.directory / "jobs.toml").write_text(jobs, "utf-8")
 
@@ -78,7 +82,7 @@ class Server:
         """Returns once it accepts connections, or False once it has died before that."""
         read, write = os.pipe()
         arguments = ["serve", "--bind", "127.0.0.1:0", "--state-dir", "s", "--dev"]
-        pid = self._mortals.start(point, nth, arguments, write)
+        pid = self._mortals.start(point, nth, arguments, write, self.keeping)
         self._pidfd = os.pidfd_open(pid)
         os.close(write)
         with os.fdopen(read) as stdout:

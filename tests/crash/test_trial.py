@@ -17,12 +17,13 @@ from supervisor.wire import SubmitRequest
 from tests.crash.points import AT_STOP, FIRST_POINTS
 from tests.crash.promises import Ledger, check_all, check_journal
 from tests.crash.server import PATIENCE_S, Server
-from tests.crash.trial import attempt
+from tests.crash.trial import Way, attempt
 
 
-def test_a_server_that_dies_again_and_again_keeps_its_promises(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", [("subreaper", ""), ("auto", "tells"), ("auto", "watched")])
+def test_a_server_that_dies_again_and_again_keeps_its_promises(tmp_path: Path, way: Way) -> None:
     """Ten deaths; `./dev bench crash` goes on for as long as one likes."""
-    figures = attempt(tmp_path, seed=1, seconds=0.1)
+    figures = attempt(tmp_path, seed=1, seconds=0.1, ways=[way])
     assert figures.broken == ()
     assert figures.deaths.total() == 10
     assert figures.runs > 10

@@ -6,7 +6,7 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -22,6 +22,10 @@ from tests.crash.workload import Workload
 
 _LONGEST_LIFE_S = 2.0
 _DEATHS_A_ROUND = 10
+Way = tuple[str, str]
+"""How processes are tracked, and whether they survive the server (see `Mortals.start`)."""
+WAYS: Sequence[Way] = (("auto", ""), ("subreaper", ""), ("auto", "tells"), ("auto", "watched"))
+"""One is chosen for each round."""
 _KILLED = -signal.SIGKILL
 
 
@@ -41,7 +45,12 @@ class Figures(Struct):
 
 
 def attempt(
-    directory: Path, *, seed: int, seconds: float, tell: Callable[[Figures], None] | None = None
+    directory: Path,
+    *,
+    seed: int,
+    seconds: float,
+    ways: Sequence[Way] = WAYS,
+    tell: Callable[[Figures], None] | None = None,
 ) -> Figures:
     """Go on for that long, or until a promise is broken. `tell` hears of each round."""
     dice = random.Random(seed)
@@ -53,6 +62,7 @@ def attempt(
     try:
         while figures.seconds < seconds and not figures.broken:
             figures.rounds += 1
+            server.configure(*dice.choice(ways))
             _round(server, ledger, dice, points, figures)
             figures.broken = tuple(ledger.broken)
             figures.seconds = time.monotonic() - begun
@@ -79,7 +89,6 @@ def _round(
     figures: Figures,
 ) -> None:
     """Some lives and deaths under load, then peace, in which everything is checked."""
-    server.configure(dice.choice(("auto", "subreaper")))
     workload = Workload(server, ledger, dice, f"r{figures.rounds}")
     for _ in range(_DEATHS_A_ROUND):
         point = next(points)

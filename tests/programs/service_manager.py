@@ -13,6 +13,7 @@ import ctypes
 import fcntl
 import json
 import os
+import select
 import selectors
 import signal
 import socket
@@ -22,19 +23,74 @@ from contextlib import suppress
 
 _PR_SET_CHILD_SUBREAPER = 36
 _FIRST = 3
-_ASIDE = 200
+_ASIDE = 1000
+
+
+class Store:
+    """Keeps at most `room` descriptors, and hears of them at a socket in `directory`."""
+
+    def __init__(self, directory: str, room: int) -> None:
+        self.kept: dict[str, int] = {}
+        self.told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._room = room
+        self._address = os.path.join(directory, "notify")  # noqa: PTH118
+        self.told.bind(self._address)
+
+    def hear(self) -> bool:
+        """Take in one message; whether it says that the service is ready."""
+        message, ancillary, _flags, _from = self.told.recvmsg(
+            4096, socket.CMSG_SPACE(4 * 8), socket.MSG_CMSG_CLOEXEC
+        )
+        fds = array.array("i")
+        for _level, _type, data in ancillary:
+            fds.frombytes(data)
+        said = dict(line.partition("=")[::2] for line in message.decode().splitlines())
+        name = said.get("FDNAME", "stored")
+        if "FDSTORE" in said and name not in self.kept and len(self.kept) < self._room:
+            self.kept[name] = fds.pop()
+        if "FDSTOREREMOVE" in said and name in self.kept:
+            os.close(self.kept.pop(name))
+        for fd in fds:  # those of a barrier as well
+            os.close(fd)
+        return "READY" in said
+
+    def hear_all(self) -> None:
+        """Take in what there is."""
+        with suppress(BlockingIOError):
+            while select.select([self.told], [], [], 0)[0]:
+                self.hear()
+
+    def hand_over(self) -> dict[str, str]:
+        """In the process that is to be the service: what is kept, and what it is told of it.
+
+        Every other descriptor but the first three is closed.
+        """
+        names = list(self.kept)
+        aside = [fcntl.fcntl(self.kept[name], fcntl.F_DUPFD, _ASIDE) for name in names]
+        os.closerange(_FIRST, _ASIDE)
+        for number, fd in enumerate(aside, _FIRST):
+            os.dup2(fd, number, inheritable=True)
+            os.close(fd)
+        return {
+            "NOTIFY_SOCKET": self._address,
+            "FDSTORE": str(self._room),
+            "LISTEN_PID": str(os.getpid()),
+            "LISTEN_FDS": str(len(names)),
+            "LISTEN_FDNAMES": ":".join(names),
+        }
+
+
+def take_orphans() -> None:
+    """Become the parent of all that those left behind who come from here."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 class Manager:
-    """Keeps at most `room` descriptors for a service that is started by `command`."""
+    """Starts a service by `command`, as often as asked."""
 
-    def __init__(self, directory: str, room: int, command: Sequence[str]) -> None:
+    def __init__(self, store: Store, command: Sequence[str]) -> None:
         self._command = command
-        self._kept: dict[str, int] = {}
-        self._room = room
-        self._address = os.path.join(directory, "notify")  # noqa: PTH118
-        self._told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._told.bind(self._address)
+        self._store = store
         self._children, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake)
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -42,7 +98,7 @@ class Manager:
         self._ready = False
         self._status: int | None = None
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._told, selectors.EVENT_READ, self._hear)
+        self._selector.register(store.told, selectors.EVENT_READ, self._hear)
         self._selector.register(self._children, selectors.EVENT_READ, self._reap)
 
     def serve(self) -> None:
@@ -68,7 +124,7 @@ class Manager:
         if word == "start":
             return self.start()
         if word == "kept":
-            return sorted(self._kept)
+            return sorted(self._store.kept)
         os.kill(self._main, int(word))
         self._until_gone()
         return self._status
@@ -85,17 +141,7 @@ class Manager:
 
     def _become(self) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        names = list(self._kept)
-        aside = [fcntl.fcntl(self._kept[name], fcntl.F_DUPFD_CLOEXEC, _ASIDE) for name in names]
-        for number, fd in enumerate(aside, _FIRST):
-            os.dup2(fd, number, inheritable=True)
-        told = {
-            "NOTIFY_SOCKET": self._address,
-            "FDSTORE": str(self._room),
-            "LISTEN_PID": str(os.getpid()),
-            "LISTEN_FDS": str(len(names)),
-            "LISTEN_FDNAMES": ":".join(names),
-        }
+        told = self._store.hand_over()
         os.dup2(2, 1)
         os.execvpe(self._command[0], list(self._command), os.environ | told)
 
@@ -108,38 +154,15 @@ class Manager:
             self._turn()
 
     def _hear(self) -> None:
-        message, ancillary, _flags, _from = self._told.recvmsg(
-            4096, socket.CMSG_SPACE(4 * 8), socket.MSG_CMSG_CLOEXEC
-        )
-        fds = array.array("i")
-        for _level, _type, data in ancillary:
-            fds.frombytes(data)
-        said = dict(line.partition("=")[::2] for line in message.decode().splitlines())
-        name = said.get("FDNAME", "stored")
-        if "READY" in said:
-            self._ready = True
-        if "FDSTORE" in said and name not in self._kept and len(self._kept) < self._room:
-            self._kept[name] = fds.pop()
-        if "FDSTOREREMOVE" in said and name in self._kept:
-            os.close(self._kept.pop(name))
-        for fd in fds:  # those of a barrier as well
-            os.close(fd)
+        self._ready = self._store.hear() or self._ready
 
     def _reap(self) -> None:
         os.read(self._children, 4096)
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 if ended[0] == self._main:
-                    self._drain()
+                    self._store.hear_all()  # what it said before it ended
                     self._status = os.waitstatus_to_exitcode(ended[1])
-
-    def _drain(self) -> None:
-        """What the service said before it ended is heard before that."""
-        self._told.settimeout(0)
-        with suppress(BlockingIOError):
-            while True:
-                self._hear()
-        self._told.settimeout(None)
 
     def _close(self) -> None:
         if self._main and self._status is None:
@@ -148,5 +171,5 @@ class Manager:
 
 
 if __name__ == "__main__":
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    Manager(sys.argv[1], int(sys.argv[2]), sys.argv[3:]).serve()
+    take_orphans()
+    Manager(Store(sys.argv[1], int(sys.argv[2])), sys.argv[3:]).serve()
