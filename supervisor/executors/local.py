@@ -107,7 +107,9 @@ class LocalExecutor:
                 self._connect(run, console, stdio)
                 if console.stop.request is None:
                     survives = await self._keep(run, child, stdio)
-                    time_limit = deadlines_after(DeadlineKind.TIMEOUT, run.spec.timeout_s)
+                time_limit = deadlines_after(DeadlineKind.TIMEOUT, run.spec.timeout_s)
+                # Who is not on record as started when the server is restarted only waits again.
+                if console.stop.request is None:
                     await console.record(Started(child.ref, time_limit, child.tracking, survives))
                 if console.stop.request is not None:
                     return await _send_home(child, console.stop.request.cause)
