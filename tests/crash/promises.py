@@ -134,7 +134,10 @@ def _faults(server: Server, run: RunView, known: Known) -> Iterator[str]:
     never_began = run.reason is Reason.START_FAILED and "before it began" in run.message
     if never_began and written:
         yield f"never began, and wrote {written}"
-    if run.status is Status.FAILED and run.reason is not Reason.LOST and not never_began:
+    # A stop goes ahead of its record, and a server that falls between them takes the wish along.
+    ours = run.survives_restart and run.signal in {"TERM", "KILL"}
+    excused = run.reason is Reason.LOST or never_began or ours
+    if run.status is Status.FAILED and not excused:
         yield f"failed by itself: {run.reason} {run.message}"
     if run.status is Status.CANCELLED and not (known.cancel_asked or _stopped_with_server(run)):
         yield f"cancelled, and nobody asked: {run.message}"
