@@ -185,7 +185,7 @@ async def test_an_expression_that_would_run_for_ever_elsewhere_does_not(
 
 async def test_a_search_ends_when_its_client_goes(open_site: OpenSite) -> None:
     async with open_site() as site:
-        run_id = await site.shell("true")
+        run_id = await site.shell("echo")
         await site.ended(run_id)
         (log,) = site.socket.parent.rglob(f"{run_id}.log")
         os.truncate(log, 1024 * GIB)  # A hole: nothing of it is on the disk.
@@ -203,7 +203,7 @@ async def test_a_search_ends_when_its_client_goes(open_site: OpenSite) -> None:
 
 async def test_only_so_many_searches_are_under_way(open_site: OpenSite) -> None:
     async with open_site() as site:
-        run_id = await site.shell("true")
+        run_id = await site.shell("echo")
         await site.ended(run_id)
         searches = site.supervisor.searches
         searches.open = MAX_OPEN
@@ -217,7 +217,7 @@ async def test_only_so_many_searches_are_under_way(open_site: OpenSite) -> None:
 
 async def test_searches_beside_each_other_all_come_to_their_end(open_site: OpenSite) -> None:
     async with open_site() as site:
-        run_id = await site.shell("true")
+        run_id = await site.shell("echo")
         await site.ended(run_id)
         big_log(site, run_id, 8)
         ends: Lines = []
