@@ -66,7 +66,11 @@ class FdStore:
         return self.there and used + count <= self._room
 
     async def keep(self, run_id: str, fds: Mapping[str, int]) -> bool:
-        """Have copies of `fds`, by role, kept for the run; True once they surely are."""
+        """Have copies of `fds`, by role, kept for the run; True once they surely are.
+
+        What an earlier server has left of it goes: that one fell before its start was on record.
+        """
+        self.drop(run_id)
         if not self.has_room(len(fds)):
             return False
         self._kept[run_id] = set(fds)

@@ -94,6 +94,21 @@ async def test_all_of_a_run_is_kept_by_name_before_it_counts(
     store.close()
 
 
+async def test_what_is_left_of_a_start_that_was_never_recorded_goes_first(
+    manager: Manager, pipe: dict[str, int]
+) -> None:
+    """Else the next server would find two of a name, and take the dead one for the run."""
+    store = FdStore(manager.path, 2, {"run-a.report": os.dup(pipe["stdout"])})
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(store.keep, "a", pipe)
+            heard = [await manager.hear() for _ in range(4)]
+    assert heard[0] == "FDSTOREREMOVE=1\nFDNAME=run-a.report"
+    assert heard[1].startswith("FDSTORE=1\n")
+    assert store.take("a") == {}
+    store.close()
+
+
 async def test_a_manager_that_does_not_confirm_keeps_nothing(
     manager: Manager, pipe: dict[str, int], autojump_clock: trio.testing.MockClock
 ) -> None:
