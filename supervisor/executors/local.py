@@ -11,8 +11,7 @@ import functools
 import logging
 import math
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import trio
 
@@ -172,8 +171,12 @@ class LocalExecutor:
                     os.close(fd)
                 return await self._end_leftovers(run)
             child = owned.enter_context(take_over(run.process, kept))
-            stdio = owned.enter_context(take_over_stdio(run.spec, kept))
-            place = owned.enter_context(self._place_again(run))
+            try:
+                stdio = owned.enter_context(take_over_stdio(run.spec, kept))
+                place = self._place_again(run, owned)
+            except LaunchError as exc:
+                _log.error("run %s cannot go on: %s", run.id, exc.message)
+                return await self._end_leftovers(run)
             owned.enter_context(place.tracked(child, marks(run.id, self._instance)))
             console.note(Reattached())
             if run.paused_at is not None:
@@ -188,15 +191,13 @@ class LocalExecutor:
                 console.input = console.screen = None
                 await _let_go(child, survives=True)
 
-    @contextmanager
-    def _place_again(self, run: Run) -> Iterator[Place]:
-        """Where it is. What limits it may have been lifted meanwhile, and is set again."""
-        with ExitStack() as owned:
-            try:
-                yield owned.enter_context(self._tracker.place(run.id, run.spec.limits))
-            except LaunchError as exc:
-                _log.warning("run %s goes on without its limits: %s", run.id, exc.message)
-                yield owned.enter_context(self._tracker.place(run.id))
+    def _place_again(self, run: Run, owned: ExitStack) -> Place:
+        """Where it is, for `owned` to leave. The limits there may have been lifted meanwhile."""
+        try:
+            return owned.enter_context(self._tracker.place(run.id, run.spec.limits))
+        except LaunchError as exc:
+            _log.warning("run %s goes on without its limits: %s", run.id, exc.message)
+            return owned.enter_context(self._tracker.place(run.id))
 
     def forget(self, run_id: str) -> None:
         """Nothing needs to be kept of it (see `Executor`)."""

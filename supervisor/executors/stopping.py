@@ -114,7 +114,7 @@ async def then_cancel(wait: Callable[[], Awaitable[object]], nursery: trio.Nurse
 def grace_left(run: Run) -> float:
     """For how many seconds a stop that has begun is still to wait."""
     left = [clock.seconds_until(it.at) for it in run.deadlines if it.kind is DeadlineKind.KILL]
-    return max(0.0, *left, 0.0)
+    return max([0.0, *left])
 
 
 def deadlines_after(kind: DeadlineKind, seconds: float | None) -> tuple[Deadline, ...]:

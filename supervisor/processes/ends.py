@@ -142,12 +142,12 @@ class WatchedEnd:
 
     frees_number = True
 
-    def __init__(self, told: socket.socket, pidfd: int, watcher: int | None = None) -> None:
-        """Takes over `told`, where it tells; `watcher` is its pid if it is a child of ours.
+    def __init__(self, told: int, pidfd: int, watcher: int | None = None) -> None:
+        """Takes over the socket `told`, where it tells; `watcher` is its pid if it is our child.
 
         Nothing is taken out of there, so that a later server can be told as well.
         """
-        self._told = told
+        self._told = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=told)
         self._pidfd = pidfd
         self._watcher = watcher
 

@@ -236,57 +236,43 @@ class Launcher:
         """
         body = _encode(request)
         fds = stdio if cgroup is None else (*stdio, cgroup)
-        launch = self._launch_watched if watched and cgroup is not None else self._launch
+        watched = watched and cgroup is not None
         try:
             try:
-                return await launch(body, fds)
+                return await self._launch(body, fds, watched=watched)
             except _LauncherGone:
                 # Its own end is no reason for the run to fail. What it may have made on the way
                 # waits at a gate that has closed: each attempt has a gate of its own.
-                return await launch(body, fds)
+                return await self._launch(body, fds, watched=watched)
         except _LauncherGone as exc:
             raise LaunchError(f"the launcher process is gone: {exc}") from exc
         except OSError as exc:
             raise LaunchError(f"cannot create a process: {exc.strerror}") from exc
 
-    async def _launch(self, body: bytes, fds: tuple[int, ...]) -> GatedProcess:
+    async def _launch(self, body: bytes, fds: tuple[int, ...], *, watched: bool) -> GatedProcess:
         with ExitStack() as theirs, ExitStack() as ours:
             gate_read, gate = _pipe(theirs, ours)
             report, report_write = _socket_pair(ours, theirs)
-            pid = await self._ask(body, (gate_read, report_write, *fds))
+            told = -1
+            if watched:
+                told, telling = _socket_pair(ours, theirs)
+                fds = (*fds, telling)
+            child = await self._ask(body, (gate_read, report_write, *fds))
+            theirs.close()  # or the end of what it tells would never come
             try:
-                child = _take_charge(pid, gate, report)
-            except OSError:
-                ours.close()
-                with suppress(ChildProcessError):
-                    os.waitpid(pid, 0)  # noqa: ASYNC222 - its gate has closed: it exits at once
-                raise
-            ours.pop_all()
-            return child
-
-    async def _launch_watched(self, body: bytes, fds: tuple[int, ...]) -> GatedProcess:
-        with ExitStack() as theirs, ExitStack() as ours:
-            gate_read, gate = _pipe(theirs, ours)
-            report, report_write = _socket_pair(ours, theirs)
-            told, telling = socket.socketpair()
-            ours.callback(told.close)
-            theirs.callback(telling.close)
-            wanted = (gate_read, report_write, *fds, telling.fileno())
-            watcher = await self._ask(body, wanted)
-            theirs.close()
-            try:
-                pid = await _pid_told(told)
+                pid = await _pid_told(told) if watched else child
+                # It waits at its gate, so the pid is its own.
                 pidfd = os.pidfd_open(pid)
                 ours.callback(os.close, pidfd)
                 ref = procfs.identify(pid)
             except OSError:
                 ours.close()
                 with suppress(ChildProcessError):
-                    os.waitpid(watcher, 0)  # noqa: ASYNC222 - the gate has closed: both exit at once
+                    os.waitpid(child, 0)  # noqa: ASYNC222 - its gate has closed: it exits at once
                 raise
             ours.pop_all()
-            end = WatchedEnd(told, pidfd, watcher)
-            return GatedProcess(ref, pidfd, gate=gate, report=report, end=end)
+        end = WatchedEnd(told, pidfd, child) if watched else ChildEnd(pid, pidfd)
+        return GatedProcess(ref, pidfd, gate=gate, report=report, end=end)
 
     async def _ask(self, body: bytes, fds: tuple[int, ...]) -> int:
         """The pid of the process made with `fds`. Raises OSError if there is none."""
@@ -373,21 +359,19 @@ def _as_bytes(text: str) -> str:
 def take_over(ref: ProcessRef, kept: Mapping[str, int]) -> GatedProcess:
     """The process that an earlier server had as `ref` and of which it `kept` this."""
     pidfd = kept[PROCESS]
-    end: End
-    if STATUS in kept:
-        end = WatchedEnd(socket.socket(fileno=kept[STATUS]), pidfd)
-    else:
-        end = OrphanEnd(pidfd)
+    end = WatchedEnd(kept[STATUS], pidfd) if STATUS in kept else OrphanEnd(pidfd)
     return GatedProcess(ref, pidfd, report=kept.get(REPORT, -1), end=end)
 
 
-async def _pid_told(told: socket.socket) -> int:
+async def _pid_told(told: int) -> int:
     """What the one that watches it says first. Raises OSError if there is no process."""
     line = b""
     with trio.move_on_after(PATIENCE_S, shield=True):
         while not line.endswith(b"\n"):
             await trio.lowlevel.wait_readable(told)
-            part = told.recv(1)  # Nothing beyond: the next line is for whoever asks how it ended.
+            part = os.read(
+                told, 1
+            )  # Nothing beyond: the next line is for whoever asks how it ended.
             if not part:
                 break
             line += part
@@ -395,18 +379,6 @@ async def _pid_told(told: socket.socket) -> int:
     if number < 0:
         raise OSError(-number, os.strerror(-number))
     return number
-
-
-def _take_charge(pid: int, gate: int, report: int) -> GatedProcess:
-    """The child of ours that waits at `gate`. Raises OSError and takes nothing over."""
-    # It has not been reaped, so the pid is its own.
-    pidfd = os.pidfd_open(pid)
-    try:
-        end = ChildEnd(pid, pidfd)
-        return GatedProcess(procfs.identify(pid), pidfd, gate=gate, report=report, end=end)
-    except OSError:
-        os.close(pidfd)
-        raise
 
 
 def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:

@@ -6,15 +6,12 @@ post-stop takes them back; and this kernel tells nobody how a process ended that
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.uml.test_controllers import BOOT, NOT_BOOTED, WAIT_S
-from tools.base import ROOT
+from tests.uml.booted import run_booted
 
 pytestmark = pytest.mark.uml
 
@@ -61,22 +58,9 @@ $runwire logs $run | awk '$1 != NR { bad = 1 } END { print bad ? "numbers are mi
 
 
 def test_limits_hold_again_and_the_next_server_gets_its_group() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("the layer over this machine's file system takes root")
-    places = (ROOT, Path(sys.prefix), Path(sys.base_prefix).resolve())
-    hidden = [str(place) for place in places if place.is_relative_to("/tmp")]
-    binds = [word for place in hidden for word in ("--bind-ro", place)]
     programs = (RUNWIRE, Path(sys.executable).resolve())
     parts = {str(part) for program in programs for part in (program, *program.parents)}
-    done = subprocess.run(
-        [BOOT, "uml", *binds, "--", "sh", "-c", SCRIPT, "sh", str(RUNWIRE), *sorted(parts)],
-        capture_output=True,
-        text=True,
-        timeout=WAIT_S,
-        check=False,
-    )
-    if done.returncode == NOT_BOOTED:
-        pytest.skip(f"no user-mode Linux here: {done.stderr[-500:]}")
+    done = run_booted("sh", "-c", SCRIPT, "sh", RUNWIRE, *sorted(parts))
     assert done.stdout.splitlines()[-5:] == [
         f"first {64 << 20} 20 2",
         f"restarted {64 << 20} 20 2",
