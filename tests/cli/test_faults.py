@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 import trio
 
 from supervisor.model import Reason, Status
 from supervisor.testing import wait_until
-from tests.cli.conftest import Server
+from tests.cli.conftest import Server, serving
 
-SPARE = 25
 COUNT = 12
+SPARE = 25
+"""Enough for the first runs, which hold four each or more, and for far from all of them."""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A server with room for all runs at once, so that none has to wait for one to fail."""
+    with serving(Server(tmp_path, f"max_running = {COUNT}")) as server:
+        yield server
 
 
 async def test_without_descriptors_runs_fail_and_the_next_works_when_some_are_free(
-    own_server: Server,
+    server: Server,
 ) -> None:
-    server = own_server
     assert server.process is not None
     # What only the first run opens is then there: the launcher and its socket.
     server.output("run", "--", "true")
