@@ -17,6 +17,7 @@ from supervisor.engine import Engine
 from supervisor.errors import (
     BadValue,
     NoSuchJob,
+    NoSuchRun,
     RunEnded,
     RunNotEnded,
     RunwireError,
@@ -232,12 +233,17 @@ class Supervisor:
     def open_log(self, run: Run) -> LogView:
         """The run's log for one viewer, who closes it.
 
-        Raises StorageUnavailable if nothing tells what of it the run wrote, and that cannot be mended.
+        Raises NoSuchRun if it was deleted since it was asked for, and StorageUnavailable if nothing
+        tells what of it the run wrote, and that cannot be mended.
         """
-        view = self._look_at(run)
-        if view.ended and view.reader.index_lost:
-            view.close()
-            raise StorageUnavailable(f"the index of the log of run {run.id} is gone")
+        with ExitStack() as undo:
+            view = undo.enter_context(self._look_at(run))
+            if view.ended and needs_mending(view.reader, run.log_size or 0):
+                if run.id in self._deleting or not self._journal.knows_now(run):
+                    raise NoSuchRun(f"run {run.id} was just deleted")
+                if view.reader.index_lost:
+                    raise StorageUnavailable(f"the index of the log of run {run.id} is gone")
+            undo.pop_all()
         return view
 
     def log_info(self, run: Run) -> LogInfo:

@@ -11,6 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from supervisor import service
 from supervisor.errors import (
     BadRequest,
     BadValue,
@@ -20,6 +21,7 @@ from supervisor.errors import (
     RunNotEnded,
     StorageUnavailable,
 )
+from supervisor.log import logfile
 from supervisor.model import SYSTEM, RunQuery, Status, Stream
 from supervisor.spec import Job, Param, ParamKind
 from supervisor.testing import (
@@ -185,13 +187,35 @@ async def test_who_still_looks_at_a_deleted_run_does_not_bring_its_log_back(rig:
     await submit(rig.supervisor, "write stdout old", id="again")
     run = await rig.supervisor.wait_ended("again")
     await rig.supervisor.delete("again", TESTER)
-    with rig.supervisor.open_log(run) as view:
-        assert view.reader.size == 0
+    with pytest.raises(NoSuchRun):
+        rig.supervisor.open_log(run)
     assert list(rig.state.logs.iterdir()) == []
     await submit(rig.supervisor, "write stdout n", id="again")
     await rig.supervisor.wait_ended("again")
-    with rig.supervisor.open_log(run) as view:
-        assert view.reader.size == 1
+    with pytest.raises(NoSuchRun):
+        rig.supervisor.open_log(run)
+
+
+async def test_who_looks_at_a_run_while_it_is_deleted_is_told_so(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its log goes first, which is no trouble with the storage."""
+    run = await submit(rig.supervisor, "write stdout x")
+    run = await rig.supervisor.wait_ended(run.id)
+    really_remove = logfile.remove_log
+
+    def remove_and_look(directory: Path, run_id: str) -> None:
+        with rig.supervisor.open_log(run) as view:
+            assert view.size == 1
+        logfile.index_path(directory, run_id).unlink()
+        with pytest.raises(NoSuchRun):
+            rig.supervisor.open_log(run)
+        really_remove(directory, run_id)
+        with pytest.raises(NoSuchRun):
+            rig.supervisor.open_log(run)
+
+    monkeypatch.setattr(service, "remove_log", remove_and_look)
+    await rig.supervisor.delete(run.id, TESTER)
 
 
 async def test_the_id_of_a_deleted_run_is_free_for_another(rig: Rig) -> None:
