@@ -204,13 +204,18 @@ class Connection:
 
         Not a checkpoint if the kernel takes all of it at once.
         """
+        sent = self._send_at_once(frame) if self._may_begin_frame() else 0
+        if sent == len(frame):
+            return
         try:
             self._send_lock.acquire_nowait()
         except trio.WouldBlock:
             # In the middle of another frame nothing else can be said, not even a ping.
             await self._send_lock.acquire()
         try:
-            if self._protocol.websocket_open:
+            if sent:
+                await self._send_rest(frame, sent, begun=True)
+            elif self._protocol.websocket_open:
                 await self._send_locked(frame)
         finally:
             self._send_lock.release()
@@ -220,16 +225,15 @@ class Connection:
 
         If the kernel takes a part, the rest goes before all else that is sent.
         """
-        if self._rest or self._send_lock.locked() or not self._protocol.websocket_open:
+        if not self._may_begin_frame() or not (sent := self._send_at_once(frame)):
             return False
-        try:
-            sent = os.write(self._fd, frame)
-        except OSError:
-            return False  # Sending it in its turn finds out.
         if sent < len(frame):
             self._rest = frame[sent:]
             self._nursery.start_soon(self._send, b"")
         return True
+
+    def _may_begin_frame(self) -> bool:
+        return not self._rest and not self._send_lock.locked() and self._protocol.websocket_open
 
     async def _send(self, data: bytes) -> None:
         async with self._send_lock:

@@ -8,22 +8,27 @@ after a message too long. Section 7.1.7 has the connection failed, with a close 
 from __future__ import annotations
 
 from hypercorn.protocol.events import StreamClosed
-from hypercorn.protocol.ws_stream import ASGIWebsocketState, FrameTooLargeError, WSStream
+from hypercorn.protocol.ws_stream import FrameTooLargeError, WSStream
+from hypercorn.typing import WebsocketAcceptEvent
 from wsproto.connection import ConnectionState
-from wsproto.events import CloseConnection, Message, Ping
+from wsproto.events import CloseConnection, Event, Message, Ping
 from wsproto.frame_protocol import CloseReason
 
 
 class WebSocketStream(WSStream):
     """A WebSocket, from its handshake to its close."""
 
-    @property
-    def is_open(self) -> bool:
-        """Whether messages can be sent."""
-        return (
-            self.state is ASGIWebsocketState.CONNECTED
-            and self.connection.state is ConnectionState.OPEN
-        )
+    is_open = False
+    """Whether messages can be sent: the handshake is over, and nobody has begun to close."""
+
+    async def _accept(self, message: WebsocketAcceptEvent) -> None:
+        await super()._accept(message)
+        self.is_open = self.connection.state is ConnectionState.OPEN
+
+    async def _send_wsproto_event(self, event: Event) -> None:
+        if isinstance(event, CloseConnection):
+            self.is_open = False
+        await super()._send_wsproto_event(event)
 
     async def _handle_events(self) -> None:
         for event in self.connection.events():
@@ -38,6 +43,7 @@ class WebSocketStream(WSStream):
             elif isinstance(event, Ping):
                 await self._send_wsproto_event(event.response())
             elif isinstance(event, CloseConnection):
+                self.is_open = False
                 closing = self.connection.state is ConnectionState.REMOTE_CLOSING
                 # A client that did not close broke the rules; the event tells how.
                 await self._end(event.response() if closing else event)

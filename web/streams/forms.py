@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from operator import attrgetter
 from typing import Protocol
 
 from supervisor import frames, messages
@@ -16,6 +17,8 @@ _MOST_BYTES = 1000 * KIB
 """How long a message of output may be as JSON: many clients take 1 MiB."""
 _TOGETHER_BYTES = 256 * KIB
 """How long frames may become together: very small ones are mostly header."""
+
+_unfinished = attrgetter("unfinished")
 
 
 class Form(Protocol):
@@ -136,7 +139,7 @@ class JsonForm:
     @property
     def carry(self) -> Hashable:
         """The unfinished character of each stream."""
-        return tuple([decoder.unfinished for decoder in self._decoders.values()])
+        return tuple(map(_unfinished, self._decoders.values()))
 
     def resume(self, carry: Hashable) -> None:
         """See Form."""
