@@ -23,7 +23,8 @@ from msgspec import Struct
 from bench._served import median
 from supervisor.errors import StateDirError
 from supervisor.executors.local import LocalExecutor
-from supervisor.model import StopCause, StopRequest, Tracking
+from supervisor.model import StopRequest, Tracking
+from supervisor.outcome import StopCause
 from supervisor.processes import procfs
 from supervisor.processes.launcher import Launcher
 from supervisor.processes.tracking import open_tracker

@@ -23,15 +23,14 @@ from supervisor.model import (
     Dispatched,
     Entry,
     Event,
-    Exited,
     ProcessRef,
-    RunQuery,
     Started,
     Status,
     Submitted,
     Succeeded,
-    Usage,
 )
+from supervisor.outcome import Exited, Usage
+from supervisor.runquery import RunQuery
 from supervisor.spec import RunSpec
 
 LIFE: tuple[Event, ...] = (

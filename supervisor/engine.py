@@ -24,33 +24,29 @@ from supervisor.errors import RunIdTaken, RunwireError, ShuttingDown, StorageUna
 from supervisor.executors import Console, Executor, StopBox, Trace
 from supervisor.journal import Journal
 from supervisor.live import LiveRun, Posting
-from supervisor.log.capture import keep_synced
 from supervisor.log.logwriter import LogWriter
 from supervisor.log.pacing import PipeBudget
-from supervisor.log.repair import set_aside
 from supervisor.model import (
     SYSTEM,
     Actor,
     Cancelled,
-    Crashed,
     Dispatched,
     Entry,
     Event,
     Failed,
-    NotStarted,
-    Outcome,
     Reason,
     Requeued,
     Run,
     Status,
-    StopCause,
     StopReceipt,
     StopRequest,
     StopRequested,
     Submitted,
 )
+from supervisor.outcome import Crashed, NotStarted, Outcome, StopCause
 from supervisor.pulse import Pulse
 from supervisor.queue import Limits, Ticket, admit
+from supervisor.runlogs import RunLogs, sync_whole
 from supervisor.spec import RunSpec
 from supervisor.statedir import StateDir
 from supervisor.wire import EventView
@@ -87,7 +83,6 @@ class Engine:
         """The `seq` of the newest event that is on disk."""
         self._journal = journal
         self._executor = executor
-        self._state = state
         self._limits = limits
         self._nursery = nursery
         self._waiting: list[Ticket] = []
@@ -96,7 +91,8 @@ class Engine:
         """Those of which something is to be committed, in the order in which it was posted."""
         self._committing = False
         """Whether somebody is at work on these."""
-        self._open_logs: dict[str, LogWriter] = {}
+        self.logs = RunLogs(state.logs)
+        """Of those that are being carried out."""
         self._pipes = PipeBudget()
         self._recovered = False
         self._closing = False
@@ -195,9 +191,8 @@ class Engine:
 
     def troubles(self) -> list[str]:
         """What cannot be stored right now, in words."""
-        logs = [log.trouble for log in self._open_logs.values()]
-        found = [self._trouble, *logs, *(live.trouble for live in self.live.values())]
-        return [trouble for trouble in found if trouble is not None]
+        found = [self._trouble, *(live.trouble for live in self.live.values())]
+        return [*(trouble for trouble in found if trouble is not None), *self.logs.troubles()]
 
     @property
     def closing(self) -> bool:
@@ -224,10 +219,6 @@ class Engine:
                 self._never_started(live, Requeued("the server went down before it started"))
         self._recovered = True
         self._admit()
-
-    async def keep_logs_synced(self, every_s: float) -> None:
-        """Put what runs wrote on disk every `every_s` seconds. Never returns."""
-        await keep_synced(self._open_logs.values(), every_s)
 
     def drain(self) -> None:
         """Take no more runs and start none of those that wait; leave those that run alone."""
@@ -334,20 +325,20 @@ class Engine:
         dispatched = self.post(live, Dispatched(self._executor.name), SYSTEM, hold=not first)
         if first:
             await dispatched.committed.wait()
-        log = await self._open_log(live, unless_stopped=True)
+        log = await self.logs.open(live, unless_stopped=True)
         if log is None:
             self._never_started(live, Requeued("the server went down before it started"))
         else:
             await self._carry_out(live, log, self._executor.execute)
 
     async def _reattach(self, live: LiveRun) -> None:
-        log = await self._open_log(live, unless_stopped=False)
+        log = await self.logs.open(live)
         assert log is not None  # noqa: S101 - it was waited for
         await self._carry_out(live, log, self._executor.reattach)
 
     async def _carry_out(self, live: LiveRun, log: LogWriter, carry: Carry) -> None:
         """From its first byte to its end, which is then on its way to the disk."""
-        live.log = self._open_logs[live.run.id] = log
+        live.log = log
         live.console = Console(log, live.stop, self._poster(live), self._pipes)
         try:
             outcome = await carry(live.run, live.console)
@@ -356,29 +347,11 @@ class Engine:
                 return
             live.log_complete = True
             live.changed.fire()
-            await _sync(log)
+            await sync_whole(log)
         finally:
             live.console = None
-            del self._open_logs[live.run.id]
-            log.close()
+            self.logs.close(log)
         self._end(live, lifecycle.judge(outcome), SYSTEM)
-
-    async def _open_log(self, live: LiveRun, *, unless_stopped: bool) -> LogWriter | None:
-        """Its log, as soon as one can be made; None if a stop was asked for before that."""
-        while live.stop.request is None or not unless_stopped:
-            try:
-                if unless_stopped:
-                    set_aside(self._state.logs, live.run.id)
-                log = LogWriter.create(self._state.logs, live.run.id, live.run.spec.log_limit)
-            except StorageUnavailable as exc:
-                live.trouble = exc.message
-                with trio.move_on_after(_RETRY_S):
-                    await (live.stop.wait_asked if unless_stopped else trio.sleep_forever)()
-            else:
-                live.trouble = None
-                log.grew = live.changed
-                return log
-        return None
 
     def _never_started(self, live: LiveRun, requeued: Requeued) -> None:
         """It waits again, unless somebody wanted it cancelled."""
@@ -471,12 +444,3 @@ def _request_of(stop: StopReceipt, spec: RunSpec) -> StopRequest:
     """The wish that a receipt tells of."""
     force = stop.forced_at is not None
     return StopRequest(stop.cause, stop.policy or spec.stop, stop.requested_by, force)
-
-
-async def _sync(log: LogWriter) -> None:
-    """The end of a run puts its whole log on disk. If that fails, `keep_synced` has told why."""
-    if log.dirty:
-        try:
-            await trio.to_thread.run_sync(log.sync)
-        except StorageUnavailable as exc:
-            _log.error("%s", exc.message)

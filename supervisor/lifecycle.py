@@ -21,16 +21,10 @@ import msgspec
 from supervisor.errors import IllegalTransition
 from supervisor.model import (
     Cancelled,
-    Crashed,
     Dispatched,
     Entry,
     Event,
-    Exited,
     Failed,
-    Lost,
-    NotStarted,
-    Outcome,
-    OutOfMemory,
     Paused,
     ProgramExited,
     Reason,
@@ -42,7 +36,6 @@ from supervisor.model import (
     Signalled,
     Started,
     Status,
-    StopCause,
     StopReceipt,
     StopRequested,
     StopStep,
@@ -50,6 +43,7 @@ from supervisor.model import (
     Succeeded,
     event_name,
 )
+from supervisor.outcome import Crashed, Exited, Lost, NotStarted, Outcome, OutOfMemory, StopCause
 
 _QUEUED: Mapping[type, Status] = MappingProxyType(
     {

@@ -17,7 +17,6 @@ from supervisor.model import (
     Cancelled,
     Dispatched,
     Event,
-    Exited,
     Failed,
     Paused,
     ProgramExited,
@@ -28,13 +27,13 @@ from supervisor.model import (
     Signalled,
     Started,
     Status,
-    StopCause,
     StopRequested,
     Stream,
     Submitted,
     Succeeded,
     event_name,
 )
+from supervisor.outcome import Exited, StopCause
 from supervisor.spec import Characters, TerminalSize
 from supervisor.wire import EventView, RunView
 

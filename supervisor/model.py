@@ -1,4 +1,4 @@
-"""The nouns of runs: what a run, an event and an outcome are. Frozen values, no behaviour, no I/O.
+"""The nouns of runs: what a run and an event are. Frozen values, no behaviour, no I/O.
 
 A *job* is a named definition; a *run* is one execution of a job or of an ad-hoc command.
 A run's `RunSpec` is resolved once, at submit, so that later edits of jobs.toml never change it.
@@ -12,7 +12,7 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from supervisor.reach import EVERYTHING, Reach
+from supervisor.outcome import NamedProcess, Outcome, StopCause, Usage
 from supervisor.spec import RunSpec, StopPolicy, TerminalSize
 
 
@@ -107,43 +107,11 @@ class Tracking(enum.StrEnum):
     GROUP = "group"
 
 
-class OutOfMemory(enum.StrEnum):
-    """What had no memory left when the kernel killed processes of a run for it.
-
-    `limit`: the run itself, by its limit. `machine`: the machine, or a group that the run is in.
-    """
-
-    LIMIT = "limit"
-    MACHINE = "machine"
-
-
 class PauseMeans(enum.StrEnum):
     """How a run is paused: by its control group's freezer, or by SIGSTOP to its processes."""
 
     FREEZER = "freezer"
     SIGNAL = "signal"
-
-
-class NamedProcess(Struct, frozen=True):
-    """A process for people: its pid, and its command line, cut if it is long."""
-
-    pid: int
-    command: str
-
-
-class StopCause(enum.StrEnum):
-    """What made us stop a run."""
-
-    CANCEL = "cancel"
-    TIMEOUT = "timeout"
-    NO_OUTPUT_TIMEOUT = "no_output_timeout"
-    OUTPUT_LIMIT = "output_limit"
-    SHUTDOWN = "shutdown"
-
-    @property
-    def is_failure(self) -> bool:
-        """Whether a run that was stopped for it has failed; else it was cancelled."""
-        return self not in {StopCause.CANCEL, StopCause.SHUTDOWN}
 
 
 class StopRequest(Struct, frozen=True):
@@ -207,84 +175,6 @@ class Deadline(Struct, frozen=True):
 
     kind: DeadlineKind
     at: Moment
-
-
-class Meter(enum.StrEnum):
-    """By what a figure of a run's usage was measured.
-
-    `cgroup`: all of its processes, by the control group. `rusage`: its first process and the
-    descendants that were waited for (wait4(2)); of memory, the largest single one of them.
-    """
-
-    CGROUP = "cgroup"
-    RUSAGE = "rusage"
-
-
-class Usage(Struct, frozen=True):
-    """What a run used: CPU time in seconds, memory in bytes, processes and threads at once.
-
-    What could not be measured rightly is None. A peak is the most that there was at any time; that
-    of a control group has the page cache in it.
-    """
-
-    user_s: float
-    system_s: float
-    cpu_by: Meter = Meter.RUSAGE
-    peak_memory: int | None = None
-    memory_by: Meter | None = None
-    peak_processes: int | None = None
-
-
-# --- outcomes: how an execution went, as its executor saw it -------------------------------------
-
-
-class Exited(Struct, frozen=True, kw_only=True, tag="exited"):
-    """The program ran and ended, by `exit_code` or by `signal` (a name such as `KILL`).
-
-    `stopped` says why we had sent it a signal before it ended, None if we had not.
-    `output_complete` is False if a descendant still held the output when we stopped waiting;
-    `killed` names the processes (pids) that were left in its group and were killed, `survivors`
-    those that not even SIGKILL removed in time. `out_of_memory` is set if the kernel killed any of
-    its processes for want of memory. `unattributed` may be of this run or of another one that was
-    there when they began, and were left alone.
-    """
-
-    exit_code: int | None = None
-    signal: str | None = None
-    stopped: StopCause | None = None
-    output_complete: bool = True
-    killed: tuple[int, ...] = ()
-    survivors: tuple[int, ...] = ()
-    unattributed: tuple[NamedProcess, ...] = ()
-    usage: Usage | None = None
-    out_of_memory: OutOfMemory | None = None
-
-
-class NotStarted(Struct, frozen=True, kw_only=True, tag="not_started"):
-    """The program never ran: `message` says why and what was missing.
-
-    `stopped` is set if it did not start because a stop came first.
-    """
-
-    message: str
-    stopped: StopCause | None = None
-
-
-class Lost(Struct, frozen=True, kw_only=True, tag="lost"):
-    """Nobody saw how it ended. `killed` are the pids found to be left of it, now killed."""
-
-    message: str
-    killed: tuple[int, ...] = ()
-    unattributed: tuple[int, ...] = ()
-
-
-class Crashed(Struct, frozen=True, kw_only=True, tag="crashed"):
-    """A bug of ours ended the execution; `message` is the exception in one line."""
-
-    message: str
-
-
-Outcome = Exited | NotStarted | Lost | Crashed
 
 
 # --- events: facts about a run, the journal's content --------------------------------------------
@@ -466,30 +356,3 @@ class Run(Struct, frozen=True, kw_only=True):
     unattributed: tuple[NamedProcess, ...] = ()
     usage: Usage | None = None
     log_size: int | None = None
-
-
-# --- asking for runs ---------------------------------------------------------------------------
-
-
-class RunQuery(Struct, frozen=True, kw_only=True):
-    """Which runs to list; all conditions that are given hold together.
-
-    `status` is any of those named, `text` stands in the run's id, job or command whatever its
-    case, `limit` is 1 to 1000, and `before` is a `seq`, itself not included. Only runs within
-    `reach` are listed.
-    """
-
-    status: tuple[Status, ...] = ()
-    job: str | None = None
-    tag: str | None = None
-    text: str | None = None
-    limit: int = 50
-    before: int | None = None
-    reach: Reach = EVERYTHING
-
-
-class RunPage(Struct, frozen=True):
-    """Runs, newest first. `before` is where the next page starts, None on the last page."""
-
-    runs: tuple[Run, ...]
-    before: int | None

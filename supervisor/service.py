@@ -31,19 +31,12 @@ from supervisor.log.logfile import remove_log
 from supervisor.log.repair import mend, needs_mending
 from supervisor.logsearch import Searches
 from supervisor.logview import LogView
-from supervisor.model import (
-    SYSTEM,
-    Actor,
-    Run,
-    RunPage,
-    RunQuery,
-    Status,
-    StopCause,
-    StopRequest,
-)
+from supervisor.model import SYSTEM, Actor, Run, Status, StopRequest
+from supervisor.outcome import StopCause
 from supervisor.queue import Limits
 from supervisor.reloading import compare, take_effect
 from supervisor.running import RunningRuns
+from supervisor.runquery import RunPage, RunQuery
 from supervisor.servicemanager import ServiceManager
 from supervisor.silence import silence_of
 from supervisor.spec import Job, LogLimit, Retention
@@ -417,7 +410,7 @@ async def open_supervisor(
             journal=journal, executor=executor, state=state, limits=limits, nursery=nursery
         )
         await engine.recover()
-        nursery.start_soon(engine.keep_logs_synced, log_sync_s)
+        nursery.start_soon(engine.logs.keep_synced, log_sync_s)
         yield Supervisor(
             engine=engine, journal=journal, executor=executor, logs=state.logs, jobs=jobs
         )

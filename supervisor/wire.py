@@ -11,18 +11,8 @@ from datetime import datetime
 from msgspec import UNSET, Struct, UnsetType, field
 
 from supervisor.conditions import Conditions, with_conditions
-from supervisor.model import (
-    Actor,
-    Entry,
-    NamedProcess,
-    ProcessRef,
-    Reason,
-    Run,
-    Status,
-    StopReceipt,
-    Tracking,
-    Usage,
-)
+from supervisor.model import Actor, Entry, ProcessRef, Reason, Run, Status, StopReceipt, Tracking
+from supervisor.outcome import NamedProcess, Usage
 from supervisor.spec import (
     LogLimit,
     OutputMode,

@@ -18,17 +18,9 @@ from supervisor.lifecycle import advance
 from supervisor.log.logfile import Chunk, LogReader, remove_log
 from supervisor.log.logwriter import LogWriter
 from supervisor.log.trimming import trim
-from supervisor.model import (
-    SYSTEM,
-    Dispatched,
-    Entry,
-    Exited,
-    RunQuery,
-    Started,
-    Stream,
-    Submitted,
-    Succeeded,
-)
+from supervisor.model import SYSTEM, Dispatched, Entry, Started, Stream, Submitted, Succeeded
+from supervisor.outcome import Exited
+from supervisor.runquery import RunQuery
 from supervisor.spec import RunSpec
 from supervisor.statedir import open_state_dir
 from supervisor.units import KIB

@@ -20,18 +20,17 @@ from supervisor.model import (
     Dispatched,
     Entry,
     Event,
-    Outcome,
     ProcessRef,
     Reason,
     Requeued,
     Run,
     Started,
     Status,
-    StopCause,
     StopRequest,
     StopRequested,
     Submitted,
 )
+from supervisor.outcome import Outcome, StopCause
 from supervisor.spec import Job, RunSpec, StopPolicy
 from supervisor.statedir import open_state_dir
 from supervisor.testing import (
@@ -661,7 +660,7 @@ async def test_a_run_that_has_ended_lets_everything_go(
         assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
         assert trio.lowlevel.current_statistics().tasks_living == tasks
         assert rig.supervisor._engine.live == {}
-        assert rig.supervisor._engine._open_logs == {}
+        assert rig.supervisor._engine.logs._open == {}
 
 
 START = 0.0

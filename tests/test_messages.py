@@ -20,7 +20,6 @@ from supervisor.model import (
     Dispatched,
     Entry,
     Event,
-    Exited,
     Failed,
     Moment,
     ProgramExited,
@@ -28,13 +27,13 @@ from supervisor.model import (
     Requeued,
     Started,
     Status,
-    StopCause,
     StopRequest,
     StopRequested,
     Stream,
     Submitted,
     Succeeded,
 )
+from supervisor.outcome import Exited, StopCause
 from supervisor.spec import RunSpec, StopPolicy
 from supervisor.wire import EventView
 

@@ -22,7 +22,8 @@ from supervisor.errors import (
     StorageUnavailable,
 )
 from supervisor.log import logfile
-from supervisor.model import SYSTEM, RunQuery, Status, Stream
+from supervisor.model import SYSTEM, Status, Stream
+from supervisor.runquery import RunQuery
 from supervisor.spec import Job, Param, ParamKind
 from supervisor.testing import (
     PROGRAM,

@@ -11,7 +11,8 @@ import msgspec
 
 from supervisor.conditions import Conditions
 from supervisor.jobs.conditions import show_limits
-from supervisor.model import Actor, Meter, NamedProcess, Reason, Status, StopReceipt, StopStep
+from supervisor.model import Actor, Reason, Status, StopReceipt, StopStep
+from supervisor.outcome import Meter, NamedProcess
 from supervisor.spec import (
     OutputMode,
     Param,

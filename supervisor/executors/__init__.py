@@ -31,7 +31,6 @@ from supervisor.model import (
     SYSTEM,
     Actor,
     Event,
-    Outcome,
     PauseMeans,
     Run,
     StopRequest,
@@ -40,6 +39,7 @@ from supervisor.model import (
     Stream,
     Tracking,
 )
+from supervisor.outcome import Outcome
 from supervisor.spec import StopScope, TerminalSize
 from supervisor.wire import InputTaken
 

@@ -25,20 +25,8 @@ from supervisor.executors.stdio import STDIN, Stdio, needed_roles, open_stdio, t
 from supervisor.executors.stopping import deadlines_after
 from supervisor.executors.watch import SETTLE_S, Watch
 from supervisor.fdstore import FdStore
-from supervisor.model import (
-    Deadline,
-    DeadlineKind,
-    Exited,
-    Lost,
-    NotStarted,
-    Outcome,
-    Reattached,
-    Run,
-    Started,
-    StopCause,
-    StopStep,
-    Tracking,
-)
+from supervisor.model import Deadline, DeadlineKind, Reattached, Run, Started, StopStep, Tracking
+from supervisor.outcome import Exited, Lost, NotStarted, Outcome, StopCause
 from supervisor.processes.grants import check_grantable
 from supervisor.processes.identity import check_may_be
 from supervisor.processes.launcher import PROCESS, GatedProcess, Launcher, take_over

@@ -8,7 +8,8 @@ import trio
 
 from supervisor import clock
 from supervisor.executors import Console
-from supervisor.model import Deadline, DeadlineKind, Resumed, Run, Signalled, StopCause, StopStep
+from supervisor.model import Deadline, DeadlineKind, Resumed, Run, Signalled, StopStep
+from supervisor.outcome import StopCause
 from supervisor.processes.launcher import GatedProcess
 from supervisor.processes.tree import KILL
 from supervisor.spec import StopPolicy, StopScope

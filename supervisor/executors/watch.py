@@ -17,7 +17,8 @@ from supervisor.executors.stdio import Stdio
 from supervisor.executors.stopping import KILL_WAIT_S, Stopping, then_cancel
 from supervisor.executors.watchdogs import start_watchdogs
 from supervisor.log.capture import RETRY_S
-from supervisor.model import Deadline, Exited, Lost, NamedProcess, ProgramExited, Run
+from supervisor.model import Deadline, ProgramExited, Run
+from supervisor.outcome import Exited, Lost, NamedProcess
 from supervisor.processes.holders import holders, named
 from supervisor.processes.launcher import GatedProcess
 from supervisor.processes.tree import KILL

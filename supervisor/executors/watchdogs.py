@@ -11,7 +11,8 @@ from supervisor import clock
 from supervisor.executors import Console
 from supervisor.executors.pausing import Pausing
 from supervisor.executors.stopping import then_cancel
-from supervisor.model import SYSTEM, Deadline, StopCause, StopRequest
+from supervisor.model import SYSTEM, Deadline, StopRequest
+from supervisor.outcome import StopCause
 from supervisor.spec import OnFull, RunSpec
 
 _FIRST_LOOK_S = 0.5

@@ -27,7 +27,8 @@ from supervisor.journal.reads import MAX_PAGE
 from supervisor.journal.schema import open_database, open_for_reading
 from supervisor.journal.writer import InlineWriter, ThreadWriter, Writer
 from supervisor.journal.writes import Created
-from supervisor.model import Actor, Entry, Run, RunPage, RunQuery, Status
+from supervisor.model import Actor, Entry, Run, Status
+from supervisor.runquery import RunPage, RunQuery
 from supervisor.wire import EventView, TokenView
 
 __all__ = ["MAX_PAGE", "Created", "Journal", "open_journal"]

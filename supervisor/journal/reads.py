@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from supervisor.errors import BadValue, NoSuchRun
 from supervisor.journal import codec
-from supervisor.model import Actor, Entry, Moment, Run, RunPage, RunQuery, Status
+from supervisor.model import Actor, Entry, Moment, Run, Status
 from supervisor.reach import EVERYTHING, sqlite_glob
+from supervisor.runquery import RunPage, RunQuery
 from supervisor.wire import EventView
 
 MAX_PAGE = 1000

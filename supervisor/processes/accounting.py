@@ -12,7 +12,7 @@ from contextlib import suppress
 
 from msgspec import structs
 
-from supervisor.model import Meter, Usage
+from supervisor.outcome import Meter, Usage
 from supervisor.processes.cgroup import RunCgroup
 from supervisor.units import KIB, MIB
 

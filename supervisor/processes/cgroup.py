@@ -19,7 +19,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from supervisor.conditions import RunLimits
-from supervisor.model import OutOfMemory
+from supervisor.outcome import OutOfMemory
 from supervisor.processes.controllers import LEAF, SHARED_LIMITS, lacking, set_limits
 from supervisor.units import KIB
 

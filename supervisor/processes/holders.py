@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterable
 
-from supervisor.model import NamedProcess
+from supervisor.outcome import NamedProcess
 from supervisor.processes import procfs
 from supervisor.processes.procfs import ProcessStat
 

@@ -24,7 +24,8 @@ import trio
 from msgspec import Struct
 
 from supervisor.errors import LaunchError
-from supervisor.model import ProcessRef, Usage
+from supervisor.model import ProcessRef
+from supervisor.outcome import Usage
 from supervisor.processes import launcher_child, procfs
 from supervisor.processes.accounting import measure
 from supervisor.processes.conditions import LaunchConditions, name_of

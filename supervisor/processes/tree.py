@@ -19,7 +19,8 @@ from contextlib import suppress
 import trio
 
 from supervisor import clock
-from supervisor.model import OutOfMemory, PauseMeans, ProcessRef, StopStep, Tracking
+from supervisor.model import PauseMeans, ProcessRef, StopStep, Tracking
+from supervisor.outcome import OutOfMemory
 from supervisor.processes import procfs
 from supervisor.processes.cgroup import RunCgroup
 from supervisor.processes.orphans import Orphans

@@ -39,10 +39,6 @@ from supervisor.executors import Console, Trace
 from supervisor.log.logwriter import LogWriter
 from supervisor.model import (
     SYSTEM,
-    Exited,
-    Lost,
-    NotStarted,
-    Outcome,
     PauseMeans,
     ProcessRef,
     ProgramExited,
@@ -50,12 +46,12 @@ from supervisor.model import (
     Run,
     Signalled,
     Started,
-    StopCause,
     StopRequest,
     StopStep,
     Stream,
     Tracking,
 )
+from supervisor.outcome import Exited, Lost, NotStarted, Outcome, StopCause
 from supervisor.spec import RunSpec, StopPolicy, StopScope
 
 PROGRAM = "program"

@@ -17,11 +17,11 @@ from supervisor.model import (
     Moment,
     Reason,
     Status,
-    StopCause,
     StopReceipt,
     StopStep,
     Submitted,
 )
+from supervisor.outcome import StopCause
 from supervisor.spec import RunSpec
 from supervisor.wire import LogInfo, RunView, show_run
 

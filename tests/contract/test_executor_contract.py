@@ -21,21 +21,17 @@ from supervisor.executors import Executor, Trace
 from supervisor.executors.environment import INSTANCE
 from supervisor.executors.local import LocalExecutor
 from supervisor.model import (
-    Exited,
-    Lost,
-    NotStarted,
-    Outcome,
     Paused,
     ProgramExited,
     Resumed,
     Run,
     Signalled,
     Started,
-    StopCause,
     StopRequest,
     StopRequested,
     Stream,
 )
+from supervisor.outcome import Exited, Lost, NotStarted, Outcome, StopCause
 from supervisor.processes import procfs
 from supervisor.processes.launcher import Launcher
 from supervisor.spec import RunSpec, StopPolicy, StopScope

@@ -13,7 +13,8 @@ from supervisor.errors import NoSuchRun
 from supervisor.journal import open_journal
 from supervisor.lifecycle import advance, begin
 from supervisor.log.logfile import log_path
-from supervisor.model import Entry, Reason, Status, StopCause
+from supervisor.model import Entry, Reason, Status
+from supervisor.outcome import StopCause
 from supervisor.wire import RunView
 from tests.crash.server import LINES, Server
 

@@ -11,7 +11,8 @@ import pytest
 import trio
 
 from supervisor.executors.local import LocalExecutor
-from supervisor.model import Exited, Meter, Tracking, Usage
+from supervisor.model import Tracking
+from supervisor.outcome import Exited, Meter, Usage
 from supervisor.processes.launcher import Launcher
 from supervisor.processes.tracking import open_tracker
 from supervisor.spec import RunSpec

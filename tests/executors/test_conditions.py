@@ -15,7 +15,7 @@ from supervisor.conditions import Conditions, RunLimits, with_conditions
 from supervisor.errors import BadValue
 from supervisor.executors.local import LocalExecutor
 from supervisor.jobs.conditions import io_priority
-from supervisor.model import Exited, NotStarted, Outcome
+from supervisor.outcome import Exited, NotStarted, Outcome
 from supervisor.processes.launcher import Launcher
 from supervisor.spec import RunSpec
 from supervisor.testing import a_run, open_console

@@ -12,7 +12,7 @@ import trio
 from supervisor.conditions import Conditions, with_conditions
 from supervisor.executors.local import LocalExecutor
 from supervisor.journal.codec import encode_run
-from supervisor.model import Exited, NotStarted, Outcome
+from supervisor.outcome import Exited, NotStarted, Outcome
 from supervisor.processes.launcher import Launcher
 from supervisor.spec import RunSpec
 from supervisor.testing import a_run, open_console

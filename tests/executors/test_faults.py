@@ -17,15 +17,8 @@ import trio
 from supervisor import clock
 from supervisor.executors.local import LocalExecutor
 from supervisor.log.capture import keep_synced
-from supervisor.model import (
-    Exited,
-    NotStarted,
-    Outcome,
-    Started,
-    StopCause,
-    StopRequest,
-    Tracking,
-)
+from supervisor.model import Started, StopRequest, Tracking
+from supervisor.outcome import Exited, NotStarted, Outcome, StopCause
 from supervisor.processes import procfs
 from supervisor.processes.cgroup import Cgroups, open_cgroups
 from supervisor.processes.launcher import Launcher

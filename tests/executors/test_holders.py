@@ -11,7 +11,8 @@ import pytest
 import trio
 
 from supervisor.executors.local import LocalExecutor
-from supervisor.model import Exited, NamedProcess, ProgramExited
+from supervisor.model import ProgramExited
+from supervisor.outcome import Exited, NamedProcess
 from supervisor.processes.launcher import Launcher
 from supervisor.processes.tracking import open_tracker
 from supervisor.spec import OutputMode, RunSpec

@@ -14,7 +14,7 @@ import trio
 
 from supervisor.conditions import Conditions, RunLimits, with_conditions
 from supervisor.executors.local import LocalExecutor
-from supervisor.model import Exited, NotStarted, Outcome
+from supervisor.outcome import Exited, NotStarted, Outcome
 from supervisor.processes.launcher import Launcher
 from supervisor.spec import OutputMode, RunSpec
 from supervisor.testing import a_run, open_console

@@ -12,7 +12,8 @@ import trio
 
 from supervisor.executors.local import LocalExecutor
 from supervisor.fdstore import FdStore
-from supervisor.model import NotStarted, Outcome, StopCause, StopRequest, Tracking
+from supervisor.model import StopRequest, Tracking
+from supervisor.outcome import NotStarted, Outcome, StopCause
 from supervisor.processes.launcher import Launcher
 from supervisor.processes.tracking import open_tracker
 from supervisor.spec import RunSpec, StopPolicy

@@ -16,18 +16,8 @@ import trio
 
 from supervisor import lifecycle
 from supervisor.executors.local import LocalExecutor
-from supervisor.model import (
-    Exited,
-    Failed,
-    NotStarted,
-    Outcome,
-    ProgramExited,
-    Reason,
-    Started,
-    StopCause,
-    StopRequest,
-    Stream,
-)
+from supervisor.model import Failed, ProgramExited, Reason, Started, StopRequest, Stream
+from supervisor.outcome import Exited, NotStarted, Outcome, StopCause
 from supervisor.processes import procfs
 from supervisor.processes.launcher import Launcher
 from supervisor.spec import LogLimit, OnFull, RunSpec, StopPolicy

@@ -13,16 +13,8 @@ import trio
 
 from supervisor.errors import RunEnded
 from supervisor.executors.local import LocalExecutor
-from supervisor.model import (
-    Exited,
-    Lost,
-    Outcome,
-    PauseMeans,
-    Signalled,
-    StopCause,
-    StopRequest,
-    Tracking,
-)
+from supervisor.model import PauseMeans, Signalled, StopRequest, Tracking
+from supervisor.outcome import Exited, Lost, Outcome, StopCause
 from supervisor.processes import procfs
 from supervisor.processes.cgroup import open_cgroups
 from supervisor.processes.launcher import Launcher

@@ -11,8 +11,9 @@ import trio
 from supervisor.conditions import RunLimits
 from supervisor.errors import BadValue
 from supervisor.executors.local import LocalExecutor
-from supervisor.model import RunQuery, Status
+from supervisor.model import Status
 from supervisor.processes.launcher import Launcher
+from supervisor.runquery import RunQuery
 from supervisor.spec import Job
 from supervisor.testing import TESTER, open_rig, wait_for
 from supervisor.testing.rig import Rig

@@ -14,16 +14,8 @@ from supervisor.conditions import RunLimits
 from supervisor.errors import BadValue
 from supervisor.executors.local import LocalExecutor
 from supervisor.lifecycle import judge
-from supervisor.model import (
-    Exited,
-    Failed,
-    NotStarted,
-    Outcome,
-    OutOfMemory,
-    Reason,
-    Succeeded,
-    Tracking,
-)
+from supervisor.model import Failed, Reason, Succeeded, Tracking
+from supervisor.outcome import Exited, NotStarted, Outcome, OutOfMemory
 from supervisor.processes.cgroup import open_cgroups
 from supervisor.processes.controllers import shared_limits, switch_on
 from supervisor.processes.launcher import Launcher

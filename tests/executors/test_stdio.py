@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from supervisor.executors.local import LocalExecutor
-from supervisor.model import Exited, NotStarted
+from supervisor.outcome import Exited, NotStarted
 from supervisor.processes.launcher import Launcher
 from supervisor.spec import OutputMode, RunSpec, Stdin, StdinMode, StdinSource
 from supervisor.testing import a_run, open_console

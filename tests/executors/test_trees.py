@@ -15,17 +15,8 @@ import trio
 
 from supervisor.clock import boot_id
 from supervisor.executors.local import LocalExecutor
-from supervisor.model import (
-    Exited,
-    Lost,
-    Outcome,
-    ProcessRef,
-    Signalled,
-    Started,
-    StopCause,
-    StopRequest,
-    Tracking,
-)
+from supervisor.model import ProcessRef, Signalled, Started, StopRequest, Tracking
+from supervisor.outcome import Exited, Lost, Outcome, StopCause
 from supervisor.processes import procfs
 from supervisor.processes.cgroup import Cgroups, open_cgroups
 from supervisor.processes.launcher import Launcher

@@ -15,7 +15,6 @@ from supervisor.model import (
     Dispatched,
     Entry,
     Event,
-    Exited,
     Moment,
     ProcessRef,
     Run,
@@ -23,6 +22,7 @@ from supervisor.model import (
     Submitted,
     Succeeded,
 )
+from supervisor.outcome import Exited
 from supervisor.spec import RunSpec
 
 ANNA = Actor("user", "anna")

@@ -19,7 +19,8 @@ from supervisor.journal.codec import (
     encode_event,
     encode_run,
 )
-from supervisor.model import Event, Failed, NotStarted, Reason, Requeued, Run, Status, event_name
+from supervisor.model import Event, Failed, Reason, Requeued, Run, Status, event_name
+from supervisor.outcome import NotStarted
 from supervisor.spec import RunSpec, TerminalSize
 
 st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))

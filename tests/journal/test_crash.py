@@ -19,7 +19,8 @@ import trio
 from supervisor.errors import RunwireError, StateDirError, StorageUnavailable
 from supervisor.journal import Journal, open_journal
 from supervisor.lifecycle import advance, begin
-from supervisor.model import Entry, RunQuery
+from supervisor.model import Entry
+from supervisor.runquery import RunQuery
 from supervisor.spec import RunSpec
 from supervisor.wire import EventView
 
@@ -39,6 +40,7 @@ from supervisor.clock import now
 from supervisor.journal import open_journal
 from supervisor.lifecycle import advance
 from supervisor.model import *
+from supervisor.outcome import *
 
 END = Succeeded(outcome=Exited(exit_code=0))
 

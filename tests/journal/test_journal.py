@@ -19,16 +19,9 @@ from supervisor.errors import (
 )
 from supervisor.journal import Journal, open_journal
 from supervisor.lifecycle import advance
-from supervisor.model import (
-    Cancelled,
-    Dispatched,
-    NotStarted,
-    Requeued,
-    RunQuery,
-    Started,
-    Status,
-    Succeeded,
-)
+from supervisor.model import Cancelled, Dispatched, Requeued, Started, Status, Succeeded
+from supervisor.outcome import NotStarted
+from supervisor.runquery import RunQuery
 from supervisor.spec import RunSpec
 
 if TYPE_CHECKING:

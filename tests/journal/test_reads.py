@@ -21,16 +21,15 @@ from supervisor.model import (
     Cancelled,
     Dispatched,
     Event,
-    Exited,
     Failed,
     Reason,
     Run,
-    RunPage,
-    RunQuery,
     Started,
     Status,
     Succeeded,
 )
+from supervisor.outcome import Exited
+from supervisor.runquery import RunPage, RunQuery
 from supervisor.spec import RunSpec
 
 if TYPE_CHECKING:

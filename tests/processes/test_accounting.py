@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.model import Meter, Usage
+from supervisor.outcome import Meter, Usage
 from supervisor.processes.accounting import measure
 from supervisor.processes.cgroup import RunCgroup
 from supervisor.units import KIB, MIB

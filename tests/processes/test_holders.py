@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import msgspec
 import pytest
 
-from supervisor.model import NamedProcess
+from supervisor.outcome import NamedProcess
 from supervisor.processes import procfs
 from supervisor.processes.holders import holders, name_of
 from supervisor.processes.procfs import ProcessStat

@@ -17,7 +17,8 @@ from supervisor.frames import decode_output
 from supervisor.live import LiveRun
 from supervisor.log.logwriter import LogWriter
 from supervisor.logview import LogView
-from supervisor.model import SYSTEM, Dispatched, Entry, Event, Exited, Started, Stream, Succeeded
+from supervisor.model import SYSTEM, Dispatched, Entry, Event, Started, Stream, Succeeded
+from supervisor.outcome import Exited
 from supervisor.spec import LogLimit
 from supervisor.testing import a_run, program
 from supervisor.wire import EventView, LogInfo, RunView, show_run

@@ -19,10 +19,11 @@ from supervisor.config.settings import WebSettings, load, read_settings
 from supervisor.errors import RunEnded
 from supervisor.executors.local import LocalExecutor
 from supervisor.journal import open_journal
-from supervisor.model import SYSTEM, RunQuery, Status
+from supervisor.model import SYSTEM, Status
 from supervisor.processes.launcher import Launcher
 from supervisor.processes.tracking import open_tracker
 from supervisor.queue import Limits
+from supervisor.runquery import RunQuery
 from supervisor.service import Jobs, Supervisor, open_supervisor
 from supervisor.statedir import open_state_dir
 from supervisor.wire import CancelRequest

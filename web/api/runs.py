@@ -13,7 +13,8 @@ from quart import Response
 
 from supervisor.access.claims import Claims, Scope
 from supervisor.errors import BadValue, Forbidden, NoSuchJob, RunEnded
-from supervisor.model import Run, RunQuery, Status
+from supervisor.model import Run, Status
+from supervisor.runquery import RunQuery
 from supervisor.service import Supervisor
 from supervisor.spec import RunSpec
 from supervisor.wire import (
