@@ -7,7 +7,8 @@ submitted over HTTP and logged on disk; the others only stream. The client and t
 C (`native/`), so that neither is the bottleneck.
 
 "lines" writes lines of 100 bytes through a buffer of 4 KiB, "unbuf" each line by itself, "bulk"
-64 KiB at a time. Latency is that of single lines, 50 a second, from just before they are written.
+64 KiB at a time; "printf" is "lines" by a program that spends most of its time formatting them. CPU
+time is from the first output on; with many viewers, that to connect one stands beside it. Latency is that of single lines, 50 a second, from just before they are written.
 """
 
 from __future__ import annotations
@@ -138,6 +139,7 @@ SERVERS: dict[str, Opened] = {
     "Runwire, binary": lambda server, child, _n: runwire(server, child, binary=True),
     "websocketd": lambda _server, child, _n: websocketd(child),
 }
+_MANY = 100
 _WITHOUT_MANY = frozenset({"websocketd"})
 """A program for each viewer is another thing with many viewers."""
 
@@ -179,11 +181,14 @@ class Measurement(Struct, frozen=True):
         if "lat_us" in told:
             latency: Any = told["lat_us"]
             return {"p50 ms": latency["p50"] / 1e3, "p99 ms": latency["p99"] / 1e3}
-        return {
+        figures = {
             "MB/s": self.size_mb / told["run_s"],
             "CPU ms/MB": told["srv_cpu_s"] / self.size_mb * 1e3,
             "peak MiB": told["peak_kib"] / 1024,
         }
+        if self.viewers >= _MANY:
+            figures["CPU ms to connect one"] = told["srv_open_cpu_s"] / self.viewers * 1e3
+        return figures
 
 
 def measurements(*, quick: bool) -> list[Measurement]:
@@ -194,6 +199,7 @@ def measurements(*, quick: bool) -> list[Measurement]:
         throughput(mode, lines // share, viewers)
         for mode, share, crowds in (
             ("lines", 1, (1, 10)),
+            ("printf", 1, (1,)),
             ("unbuf", 4, (1,)),
             ("bulk", 1, (1, 10)),
         )
@@ -235,7 +241,7 @@ def peers(measurement: Measurement) -> list[str]:
 
 def throughput(mode: str, lines: int, viewers: int, stalled: int = 0) -> Measurement:
     """Lines as fast as they come; the last `stalled` of the viewers never read."""
-    amount = lines if mode in {"lines", "unbuf"} else lines * LINE
+    amount = lines * LINE if mode == "bulk" else lines
     crowd = f"{viewers} viewers" if viewers > 1 else "1 viewer"
     return Measurement(
         name=f"{mode}, {crowd}" + (f", {stalled} of them stalled" if stalled else ""),

@@ -20,7 +20,8 @@
  *     -k N        the last N connections never read (stalled clients)
  *     -r          say "open" on stderr once all are connected
  *     -t SEC      give up after SEC seconds (default 120)
- *     -p PID      report the CPU seconds PID used (and its RSS) as well
+ *     -p PID      report the CPU seconds PID used (and its RSS) as well: until the
+ *                 "@@BEGIN" mark came (connecting, mostly), and after that
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -58,6 +59,9 @@ static int nhdr, deflate_, sio, endmark, latency, ready, timeout_s = 120, nconn 
 static uint64_t maxmsgs;
 static char *first_text, *sio_auth = "";
 static uint64_t begin_ns;
+static int pid;
+static double cpu_begin;
+static double cpu_of(int pid, long *rss_kb);
 static uint32_t *lat; /* microseconds */
 static size_t nlat, caplat;
 
@@ -160,7 +164,11 @@ static void message(Conn *c, int op, uint8_t *p, size_t n, uint64_t t) {
     if (endmark) {
         if (!begin_ns) {
             uint8_t *q = memmem(p, n, "@@BEGIN ", 8);
-            if (q) begin_ns = strtoull((char *)q + 8, NULL, 10);
+            if (q) {
+                long rss;
+                begin_ns = strtoull((char *)q + 8, NULL, 10);
+                if (pid) cpu_begin = cpu_of(pid, &rss);
+            }
         }
         size_t tail = n < 256 ? n : 256;
         if (memmem(p + n - tail, tail, "@@END@@", 7)) { c->t_end = t; c->done = 1; }
@@ -220,7 +228,7 @@ static double cpu_of(int pid, long *rss_kb) {
 }
 
 int main(int ac, char **av) {
-    int o, pid = 0;
+    int o;
     while ((o = getopt(ac, av, "n:H:zsA:f:m:elrk:t:p:")) != -1) switch (o) {
         case 'n': nconn = atoi(optarg); break;
         case 'H': hdrs[nhdr++] = optarg; break;
@@ -277,7 +285,8 @@ int main(int ac, char **av) {
             if (c->done) { epoll_ctl(ep, EPOLL_CTL_DEL, c->fd, NULL); close(c->fd); live--; }
         }
     }
-    double cpu = pid ? cpu_of(pid, &rss1) - cpu0 : 0;
+    double cpu1 = pid ? cpu_of(pid, &rss1) : 0;
+    if (!cpu_begin) cpu_begin = cpu0;
     uint64_t msgs = 0, bytes = 0, wire = 0, tf = ~0ull, tl = 0, te_max = 0;
     int ended = 0, codes[5] = {0};
     for (int i = 0; i < nconn; i++) {
@@ -295,7 +304,8 @@ int main(int ac, char **av) {
            (unsigned long long)wire, secs, secs ? msgs / secs : 0, secs ? bytes / secs / 1e6 : 0,
            ended, codes[0], timed_out);
     if (begin_ns && te_max) printf(", \"run_s\": %.4f", (te_max - begin_ns) / 1e9);
-    if (pid) printf(", \"srv_cpu_s\": %.2f, \"srv_rss_kb\": %ld", cpu, rss1);
+    if (pid) printf(", \"srv_open_cpu_s\": %.2f, \"srv_cpu_s\": %.2f, \"srv_rss_kb\": %ld",
+                    cpu_begin - cpu0, cpu1 - cpu_begin, rss1);
     if (nlat) {
         qsort(lat, nlat, 4, cmp32);
         printf(", \"lat_n\": %zu, \"lat_us\": {\"p50\": %u, \"p90\": %u, \"p99\": %u, \"max\": %u}",
