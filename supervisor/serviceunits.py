@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
 
 from supervisor.errors import BadValue
@@ -20,6 +21,7 @@ MARK = "# Installed by `runwire install-service`; `runwire uninstall-service` re
 SINCE_254 = "10-systemd-254"
 _NAMED = "/usr/bin/runwire"
 _LIBRARY = "/usr/lib/runwire"
+_USER_STATE = "%h/.local/state/runwire"
 _STARTER = """\
 # The jobs of this machine; docs/jobs-toml.md tells everything that can stand here.
 # After a change: systemctl{user} reload runwire
@@ -65,18 +67,29 @@ def system_files(program: Path, root: Path, chosen: tuple[str, ...]) -> Iterator
     yield UnitFile(root / "etc/runwire/jobs.toml", _STARTER.format(user=""), keep=True)
 
 
-def user_files(program: Path, config_home: Path) -> Iterator[UnitFile]:
-    """Those of a service of one user."""
+def user_files(
+    program: Path, config_home: Path, state_dir: Path, chosen: tuple[str, ...] = ()
+) -> Iterator[UnitFile]:
+    """Those of a service of one user, whose state is in `state_dir`; `chosen` drop-ins with it."""
+    units = config_home / "systemd/user"
     for name in ("runwire.service", "runwire.socket"):
-        source = shipped() / "user" / name
-        yield _unit(config_home / "systemd/user" / name, source, program)
+        unit = _unit(units / name, shipped() / "user" / name, program)
+        yield msgspec.structs.replace(unit, text=unit.text.replace(_USER_STATE, str(state_dir)))
+    for name in chosen:
+        file = f"runwire.service.d/{name}.conf"
+        yield _unit(units / file, shipped() / file, program)
     yield UnitFile(config_home / "runwire/jobs.toml", _STARTER.format(user=" --user"), keep=True)
+
+
+def check_path(path: Path) -> None:
+    """Raise BadValue if systemd could not read it where it stands in a unit."""
+    if re.search(r"[\s%$\"'\\]", str(path)):
+        raise BadValue(f"{path} has characters in its path that a unit file cannot have")
 
 
 def check_program(program: Path) -> None:
     """Raise BadValue if a service user could not execute it, or systemd not read its name."""
-    if re.search(r"[\s%$\"'\\]", str(program)):
-        raise BadValue(f"{program} has characters in its path that a unit file cannot have")
+    check_path(program)
     shown = program
     for _ in range(2):  # the script, and the interpreter that it names
         for part in (shown, *shown.parents):

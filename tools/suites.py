@@ -14,14 +14,14 @@ from tools.trixie import want_trixie
 
 def need_systemd() -> None:
     """To boot one on this machine, and the later one of Debian 13 where that can be had."""
-    need("systemd", "systemd-container", "dbus", "curl")
+    need("systemd", "systemd-container", "libpam-systemd", "dbus", "curl", "procps")
     want_trixie()
 
 
 SUITES: dict[str, Callable[[], None]] = {
     "npm": need_programs,
     "root": lambda: need("strace", "e2fsprogs"),
-    "uml": lambda: need("user-mode-linux", "systemd", "dbus"),
+    "uml": lambda: need("user-mode-linux", "systemd", "libpam-systemd", "dbus"),
     "systemd": need_systemd,
 }
 

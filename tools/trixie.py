@@ -21,7 +21,16 @@ from tools.base import Refusal, call
 from tools.environment import PYTHON, RUNTIME
 
 ENVIRONMENT = Path("/opt/runwire")
-PACKAGES = ("systemd", "systemd-sysv", "dbus", "curl", "procps", "python3", "python3-venv")
+PACKAGES = (
+    "systemd",
+    "systemd-sysv",
+    "libpam-systemd",
+    "dbus",
+    "curl",
+    "procps",
+    "python3",
+    "python3-venv",
+)
 PYTHON_VERSION = "3.13"
 _KEPT_S = 30 * 24 * 3600
 

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -17,11 +17,13 @@ from supervisor.cli.options import json_option, server_options
 from supervisor.cli.output import print_json, say, say_error, say_on_terminal
 from supervisor.client.address import Address
 from supervisor.client.api import Client
+from supervisor.config.settings import default_state_dir
 from supervisor.errors import BadValue, ServerUnreachable
 from supervisor.reloading import describe
 from supervisor.serviceunits import (
     SINCE_254,
     UnitFile,
+    check_path,
     check_program,
     drop_ins,
     installed,
@@ -97,25 +99,22 @@ def install_service(*, user: bool, chosen: tuple[str, ...], now: bool, dry_run: 
 
     It shows each file and command. What is there already, such as your jobs.toml, is kept.
     """
-    program = Path(sys.executable).with_name("runwire")
-    if user:
-        files = list(user_files(program, _config_home()))
-    else:
-        _need_root(dry_run=dry_run)
-        try:
-            check_program(program)
-        except BadValue as exc:
-            if not dry_run:
-                raise
-            say_error(exc)
-        since = (SINCE_254,) if _systemd_version() >= _SINCE_254 else ()
-        files = list(system_files(program, Path("/"), (*since, *chosen)))
-    for file in files:
+    if user and chosen:
+        raise click.UsageError("Drop-ins are rules for a service of the whole machine.")
+    _need_root(user=user, dry_run=dry_run)
+    try:
+        _check(user=user)
+    except BadValue as exc:
+        if not dry_run:
+            raise
+        say_error(exc)
+    since = (SINCE_254,) if _systemd_version() >= _SINCE_254 else ()
+    for file in _files((*since, *chosen), user=user):
         _put(file, dry_run=dry_run)
     if not user:
         _call(["systemd-sysusers", "/etc/sysusers.d/runwire.conf"], dry_run=dry_run)
         _call(["systemd-tmpfiles", "--create", "/etc/tmpfiles.d/runwire.conf"], dry_run=dry_run)
-    systemctl = ["systemctl", "--user"] if user else ["systemctl"]
+    systemctl = _systemctl(user=user)
     _call([*systemctl, "daemon-reload"], dry_run=dry_run)
     enable = [*systemctl, "enable", "--now", *_UNITS]
     if now:
@@ -132,17 +131,12 @@ def uninstall_service(*, user: bool, dry_run: bool) -> None:
 
     Its jobs.toml and its state stay, and so does the user runwire, who owns that.
     """
-    program = Path(sys.executable).with_name("runwire")
-    if user:
-        files: Iterable[UnitFile] = user_files(program, _config_home())
-    else:
-        _need_root(dry_run=dry_run)
-        files = system_files(program, Path("/"), ())
-    found = installed(iter(files))
+    _need_root(user=user, dry_run=dry_run)
+    found = installed(_files((), user=user))
     if not found:
         say("there is no service that install-service has put in place")
         raise click.exceptions.Exit(ExitCode.NOT_FOUND)
-    systemctl = ["systemctl", "--user"] if user else ["systemctl"]
+    systemctl = _systemctl(user=user)
     _call([*systemctl, "disable", "--now", *_UNITS], dry_run=dry_run)
     for path in found:
         click.echo(f"remove {path}")
@@ -151,6 +145,26 @@ def uninstall_service(*, user: bool, dry_run: bool) -> None:
             if path.parent.name == "runwire.service.d" and not any(path.parent.iterdir()):
                 path.parent.rmdir()
     _call([*systemctl, "daemon-reload"], dry_run=dry_run)
+
+
+def _files(chosen: tuple[str, ...], *, user: bool) -> Iterator[UnitFile]:
+    program = _program()
+    if user:
+        return user_files(program, _config_home(), default_state_dir(), chosen)
+    return system_files(program, Path("/"), chosen)
+
+
+def _check(*, user: bool) -> None:
+    """Raises BadValue if it could not be started as it is."""
+    if user:
+        check_path(_program())
+        check_path(default_state_dir())
+    else:
+        check_program(_program())
+
+
+def _program() -> Path:
+    return Path(sys.executable).with_name("runwire")
 
 
 def _put(file: UnitFile, *, dry_run: bool) -> None:
@@ -175,8 +189,18 @@ def _call(command: Sequence[str], *, dry_run: bool) -> None:
         raise click.exceptions.Exit(ExitCode.UNFIT)
 
 
-def _need_root(*, dry_run: bool) -> None:
-    if os.geteuid() != 0 and not dry_run:
+def _systemctl(*, user: bool) -> list[str]:
+    """The command; a user's own manager is found also from a shell that su(1) or sudo(8) made."""
+    if not user:
+        return ["systemctl"]
+    runtime = Path(f"/run/user/{os.getuid()}")
+    if "XDG_RUNTIME_DIR" not in os.environ and runtime.is_dir():
+        return ["env", f"XDG_RUNTIME_DIR={runtime}", "systemctl", "--user"]
+    return ["systemctl", "--user"]
+
+
+def _need_root(*, user: bool, dry_run: bool) -> None:
+    if os.geteuid() != 0 and not user and not dry_run:
         raise click.UsageError("A service of the whole machine needs root; see --user.")
 
 

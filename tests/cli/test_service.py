@@ -117,6 +117,43 @@ def test_install_service_for_one_user_writes_below_their_config(server: Server) 
     assert not home.exists()
 
 
+def test_a_service_of_one_user_has_the_state_that_the_command_line_looks_for(
+    server: Server,
+) -> None:
+    home = server.directory / "home3"
+    manager = server.directory / "systemctl"
+    manager.write_text("#!/bin/sh\ntrue\n")
+    manager.chmod(0o755)
+    done = server.run(
+        "install-service",
+        "--user",
+        PATH=f"{server.directory}:{os.environ['PATH']}",
+        XDG_CONFIG_HOME=str(home / "config"),
+        XDG_STATE_HOME=str(home / "state"),
+        RUNWIRE_STATE_DIR="",
+    )
+    assert done.returncode == 0
+    units = home / "config/systemd/user"
+    state = home / "state/runwire"
+    assert f"Environment=RUNWIRE_STATE_DIR={state}\n" in (units / "runwire.service").read_text()
+    assert f"ListenStream={state}/runwire.sock\n" in (units / "runwire.socket").read_text()
+
+
+def test_a_service_of_one_user_is_refused_what_it_cannot_have(server: Server) -> None:
+    home = server.directory / "home4"
+    asked = server.run("install-service", "--user", "--drop-in", "50-tight")
+    assert (asked.returncode, b"whole machine" in asked.stderr) == (2, True)
+    told = server.run(
+        "install-service",
+        "--user",
+        XDG_CONFIG_HOME=str(home),
+        XDG_STATE_HOME="/my state",
+        RUNWIRE_STATE_DIR="",
+    )
+    assert (told.returncode, b"/my state/runwire has characters" in told.stderr) == (65, True)
+    assert not home.exists()
+
+
 def test_uninstall_service_takes_only_what_was_installed(server: Server) -> None:
     home = server.directory / "home2"
     unit = home / "systemd" / "user" / "runwire.service"

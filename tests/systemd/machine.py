@@ -40,6 +40,11 @@ class Machine:
             raise AssertionError(f"{command}: {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
 
+    def living(self, *which: str) -> list[str]:
+        """The names of its processes that pgrep(1) finds so; who only waits to be reaped is none."""
+        found = self.run("pgrep", "--list-name", "--runstates", "D,R,S,T", *which, check=False)
+        return [line.split(maxsplit=1)[1] for line in found.stdout.splitlines()]
+
     def start(self, *command: str) -> subprocess.Popen[str]:
         """One command on it that goes on."""
         return subprocess.Popen(

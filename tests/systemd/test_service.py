@@ -3,41 +3,15 @@
 from __future__ import annotations
 
 import json
-import time
-from typing import Any
 
 import pytest
 
+from tests.systemd.asking import WAIT_S, run, wait, wait_property
 from tests.systemd.machine import JOBS, Machine
 
 pytestmark = pytest.mark.systemd
 
-WAIT_S = 60.0
 SOCKET = "/run/runwire/runwire.sock"
-
-
-def run(machine: Machine, run_id: str) -> dict[str, Any]:
-    """A run as the service tells it."""
-    found: dict[str, Any] = json.loads(machine.get(f"/runs/{run_id}"))
-    return found
-
-
-def wait(machine: Machine, run_id: str, *statuses: str) -> dict[str, Any]:
-    """The run, once it has one of these statuses."""
-    deadline = time.monotonic() + WAIT_S
-    while (found := run(machine, run_id))["status"] not in statuses:
-        assert time.monotonic() < deadline, found
-        time.sleep(0.05)
-    return found
-
-
-def wait_property(machine: Machine, name: str, unwanted: str) -> str:
-    """A property of the service, once it is another than `unwanted`."""
-    deadline = time.monotonic() + WAIT_S
-    while (value := machine.property(name)) == unwanted:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    return value
 
 
 def test_start_returns_when_it_serves_and_says_how_it_is(service: Machine) -> None:
