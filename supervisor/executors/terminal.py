@@ -49,15 +49,15 @@ class Terminal:
         """Make it. Raises LaunchError if there are no descriptors or terminals left."""
         with ExitStack() as undo:
             try:
-                if self._kept is None:
-                    self._ours, self._theirs = os.openpty()
-                else:
-                    self._ours, self._theirs = self._kept, _other_end(self._kept)
+                made = self._kept is None
+                self._ours, self._theirs = os.openpty() if self._kept is None else (self._kept, -1)
                 undo.callback(os.close, self._ours)
                 undo.callback(self._close_theirs)
-                if self._kept is None:
+                if made:
                     _speak_utf8(self._theirs)
                     self.resize(self._size)
+                else:
+                    self._theirs = _other_end(self._ours)
                 self.output_files = frozenset({name_of(self._theirs)})
                 os.set_blocking(self._ours, False)
                 sender = self.input = _Keys(os.dup(self._ours))
