@@ -16,8 +16,8 @@ from tools.trixie import ENVIRONMENT, root_of_trixie
 JOBS = "/etc/runwire/jobs.toml"
 SERVICE = "runwire.service"
 
-_SCRIPT = Path(__file__).with_name("boot-systemd.sh")
 _WHEELS = "/mnt"
+_SCRIPT = Path(__file__).with_name("boot-systemd.sh")
 _PATIENCE_S = 120
 _CURL = ["curl", "-sS", "--max-time", "60", "--unix-socket", "/run/runwire/runwire.sock"]
 
@@ -29,6 +29,8 @@ class Machine:
         """It is started at once; `program` is its runwire. Raises CalledProcessError if not."""
         self.name = name
         self.program = str(program)
+        self.wheel: Path | None = None
+        """What was installed there, with room beside it for others; None if it runs from sources."""
         self._control("start", "--name", name, *options)
         self.systemd = int(self.output("systemctl", "--version").split()[1])
         """Its version."""
@@ -61,6 +63,12 @@ class Machine:
     def runwire(self, *arguments: str) -> str:
         """What a command of Runwire says."""
         return self.output(self.program, *arguments)
+
+    def install(self, wheel: str) -> None:
+        """Have pip install one of the wheels that are there, in the place of what is installed."""
+        options = ("-q", "--no-index", "--no-deps", "--force-reinstall")
+        pip = str(Path(self.program).with_name("pip"))
+        self.run(pip, "install", *options, f"{_WHEELS}/{wheel}")
 
     def get(self, path: str) -> str:
         """What the service answers over its Unix socket."""
@@ -135,6 +143,6 @@ def debian_13(name: str, wheels: Path) -> Machine:
     """With Debian 13's systemd and Python, and the one wheel in `wheels` installed."""
     options = ("--root", str(root_of_trixie()), "--bind-ro", f"{wheels}:{_WHEELS}")
     machine = Machine(name, ENVIRONMENT / "bin/runwire", options)
-    pip = f"{ENVIRONMENT}/bin/pip install -q --no-index --no-deps {_WHEELS}/*.whl"
-    machine.run("sh", "-c", pip)
+    (machine.wheel,) = wheels.iterdir()
+    machine.install(machine.wheel.name)
     return machine
