@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -19,7 +18,7 @@ class Pulse:
     def __init__(self) -> None:
         """Nobody waits yet."""
         self._lot = trio.lowlevel.ParkingLot()
-        self._calls: Counter[Callable[[], None]] = Counter()
+        self._calls: dict[Callable[[], None], int] = {}
 
     def fire(self) -> None:
         """Wake everyone who waits now."""
@@ -37,7 +36,7 @@ class Pulse:
 
         So it has to wait for no task's turn. It must neither raise nor take long.
         """
-        self._calls[call] += 1
+        self._calls[call] = self._calls.get(call, 0) + 1
         try:
             yield
         finally:

@@ -5,6 +5,7 @@ Bodies and queries become frozen values here, and nothing behind this sees anyth
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -132,11 +133,7 @@ def decode_body(data: bytes | str | msgspec.Raw, kind: type[T]) -> T:
 
 def decode_query(given: Mapping[str, list[str]], kind: type[T]) -> T:
     """A query's parameters as a `kind`. Raises BadValue naming the parameter."""
-    many = {
-        field.encode_name
-        for field in msgspec.structs.fields(kind)
-        if isinstance(field.default, tuple)
-    }
+    many = _many(kind)
     values: dict[str, object] = {}
     for name, texts in given.items():
         if len(texts) > 1 and name not in many:
@@ -146,6 +143,13 @@ def decode_query(given: Mapping[str, list[str]], kind: type[T]) -> T:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
         raise bad_value(error, kind) from error
+
+
+@functools.cache
+def _many(kind: type[Struct]) -> frozenset[str]:
+    """The parameters that may be given more than once."""
+    fields = msgspec.structs.fields(kind)
+    return frozenset(field.encode_name for field in fields if isinstance(field.default, tuple))
 
 
 def bad_value(error: msgspec.ValidationError, kind: type[Struct]) -> BadValue:
