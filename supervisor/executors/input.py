@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 import trio
@@ -56,12 +55,7 @@ class InputPipe:
             os.close(self._theirs)
             self._theirs = -1
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _exc: BaseException | None,
-        _tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         """Close what is still open."""
         self.close_theirs()
         if self.sender is not None:

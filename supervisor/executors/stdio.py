@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack
-from types import TracebackType
 from typing import Protocol, Self
 
 import trio
@@ -119,11 +118,6 @@ class Pipes:
     def program_exited(self) -> None:
         """See Stdio."""
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _exc: BaseException | None,
-        _tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         """Close every descriptor that is still open."""
         self._owned.close()

@@ -10,7 +10,6 @@ import fcntl
 import os
 import termios
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 import trio
@@ -101,12 +100,7 @@ class Terminal:
             os.close(self._theirs)
             self._theirs = -1
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _exc: BaseException | None,
-        _tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exc: object) -> None:
         """Close it: whoever is left on it gets SIGHUP."""
         self._owned.close()
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from types import TracebackType
 
 import trio
 from msgspec import Struct
@@ -181,12 +180,7 @@ class LogBody(ResponseBody):
         self._bytes = self._render(self._view)
         return self._bytes
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_exc: object) -> None:
         """Stop reading."""
         try:
             await self._bytes.aclose()
