@@ -93,9 +93,11 @@ NOISE = (
 
 
 async def test_over_tcp_and_the_unix_socket_every_byte_comes_once_whatever_is_cut(
-    site: Site,
+    site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While it is written, and once more when it all lies there."""
+    monkeypatch.setattr("supervisor.client.follow._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("supervisor.client.follow._LONGEST_PAUSE_S", 0.1)
     chance = random.Random(1)
     expected = random.Random(1)
     out, err = expected.randbytes(3_000_000), expected.randbytes(500_000)
