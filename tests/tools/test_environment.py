@@ -69,7 +69,8 @@ class Clone:
         shutil.copytree(ROOT / "tools", directory / "tools")
         for name in ("index", "built", "bench", "programs"):
             (directory / name).mkdir()
-        # A browser, so that none is installed, and an npm that has nothing to do.
+        # A browser, so that none is installed, and an npm that has nothing to do. No Debian is made.
+        (directory / "tools" / "trixie.py").write_text("def want_trixie(): pass\n")
         for name in ("chromium", "npm"):
             (directory / "programs" / name).symlink_to("/bin/true")
         (directory / "tests" / "npm").mkdir(parents=True)
