@@ -1,5 +1,7 @@
 """What holds for all tests."""
 
+import signal
+
 from hypothesis import HealthCheck, settings
 
 # How fast a machine is says nothing about the code, and a test that failed must fail again.
@@ -11,3 +13,6 @@ settings.register_profile(
     "explore", settings.get_profile("same"), derandomize=False, max_examples=2000
 )
 settings.load_profile("same")
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would what the tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
