@@ -21,7 +21,7 @@ ENDED = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 @pytest.fixture(scope="module", autouse=True)
 def possible() -> None:
     """It takes control groups."""
-    groups = open_cgroups("survival")
+    groups = open_cgroups(f"survival-{os.getpid()}")
     if not isinstance(groups, Cgroups):
         pytest.skip(groups)
     groups.tidy()

@@ -6,6 +6,7 @@ the local one a real program carries them out in real processes.
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -41,7 +42,7 @@ from supervisor.testing.rig import ConsoleRig
 STEPS = Path(__file__).parent.parent / "programs" / "steps.py"
 DRAIN_S = 0.3
 LONG = "wait 60"
-TOKEN = "contract-of-executors"
+TOKEN = f"contract-of-executors-{os.getpid()}"
 
 
 class Bench(msgspec.Struct, frozen=True):

@@ -28,7 +28,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may raise a
 @pytest.fixture
 async def executor() -> AsyncIterator[LocalExecutor]:
     launcher = Launcher()
-    yield LocalExecutor(launcher, instance="conditions", drain_s=0.5)
+    yield LocalExecutor(launcher, instance=f"conditions-{os.getpid()}", drain_s=0.5)
     launcher.close()
 
 

@@ -17,12 +17,14 @@ from supervisor.processes.launcher import Launcher
 from supervisor.spec import RunSpec
 from supervisor.testing import a_run, open_console
 
+INSTANCE = f"env-file-{os.getpid()}"
+
 
 @pytest.fixture
 async def executor(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[LocalExecutor]:
     monkeypatch.setenv("FROM_THE_SERVER", "1")
     launcher = Launcher()
-    yield LocalExecutor(launcher, instance="env-file", drain_s=0.5)
+    yield LocalExecutor(launcher, instance=INSTANCE, drain_s=0.5)
     launcher.close()
 
 
@@ -54,7 +56,7 @@ async def test_an_empty_policy_leaves_nothing_of_the_server_s(
         "OWN": "job",
         "PYTHONUNBUFFERED": "1",
         "RUNWIRE_ATTEMPT": "1",
-        "RUNWIRE_INSTANCE": "env-file",
+        "RUNWIRE_INSTANCE": INSTANCE,
         "RUNWIRE_RUN_ID": "run",
     }
 

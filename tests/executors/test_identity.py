@@ -26,7 +26,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may start runs
 @pytest.fixture
 async def executor() -> AsyncIterator[LocalExecutor]:
     launcher = Launcher()
-    yield LocalExecutor(launcher, instance="identity", drain_s=0.5)
+    yield LocalExecutor(launcher, instance=f"identity-{os.getpid()}", drain_s=0.5)
     launcher.close()
 
 

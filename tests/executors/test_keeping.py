@@ -23,15 +23,17 @@ from supervisor.processes.tracking import open_tracker
 from supervisor.spec import OutputMode, RunSpec, StopPolicy
 from supervisor.testing import TESTER, a_run, open_console
 
+INSTANCE = f"keeping-{os.getpid()}"
+
 
 async def test_a_stop_that_comes_meanwhile_has_it_wait_again(tmp_path: Path) -> None:
     """Nothing of its start is on record then."""
     launcher = Launcher()
-    tracker, why = open_tracker(None, "keeping", own=launcher.pids)
+    tracker, why = open_tracker(None, INSTANCE, own=launcher.pids)
     told = trio.socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     await told.bind(str(tmp_path / "notify"))
     store = FdStore(str(tmp_path / "notify"), 10)
-    executor = LocalExecutor(launcher, instance="keeping", drain_s=1, tracker=tracker, store=store)
+    executor = LocalExecutor(launcher, instance=INSTANCE, drain_s=1, tracker=tracker, store=store)
     run = a_run(RunSpec(argv=("touch", str(tmp_path / "ran")), cwd="/"))
     outcomes: list[Outcome] = []
     try:

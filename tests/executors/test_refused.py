@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -30,7 +31,7 @@ JOBS = {
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     """A supervisor whose runs have no control groups."""
     launcher = Launcher()
-    executor = LocalExecutor(launcher, instance="refused", drain_s=0.5)
+    executor = LocalExecutor(launcher, instance=f"refused-{os.getpid()}", drain_s=0.5)
     async with open_rig(tmp_path, executor, jobs=JOBS) as found:
         yield found
     launcher.close()

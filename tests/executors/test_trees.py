@@ -34,7 +34,7 @@ FORCE = StopRequest(StopCause.CANCEL, StopPolicy(), TESTER, force=True)
 
 def why_no_cgroups() -> str:
     """Empty if there can be control groups here."""
-    found = open_cgroups("probe")
+    found = open_cgroups(f"probe-{os.getpid()}")
     if isinstance(found, str):
         return found
     found.tidy()

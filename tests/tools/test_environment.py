@@ -66,7 +66,9 @@ class Clone:
         self.lock = directory / "requirements.lock"
         self.development_lock = directory / "requirements-dev.lock"
         shutil.copy(ROOT / "dev", directory)
-        shutil.copytree(ROOT / "tools", directory / "tools")
+        # Whoever imports a module meanwhile writes there, and takes away, what is compiled of it.
+        caches = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / "tools", directory / "tools", ignore=caches)
         for name in ("index", "built", "bench", "programs"):
             (directory / name).mkdir()
         # A browser, so that none is installed, and an npm that has nothing to do. No Debian is made.
