@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tools import debian, suites
-from tools.base import Refusal, become, call
+from tools.base import ROOT, Refusal, become, call
 from tools.browser import need_browser
 from tools.environment import BIN, DEVELOPMENT, PROJECT, PYTHON, RUNTIME, setup
 
@@ -72,9 +72,15 @@ def bench_command(arguments: list[str]) -> int:
 
 
 def pytest_command(*arguments: str, everything: bool) -> list[str | Path]:
-    """The command that runs the tests; everything: those that need more as well."""
+    """The command that runs the tests; everything: those that need more as well.
+
+    Without a path of tests among the arguments it is the whole suite, which processes share.
+    """
     # An empty -m takes back the selection in pyproject.toml.
-    return [PYTHON, "-m", "pytest", *(["-m", ""] if everything else []), *arguments]
+    selection = ["-m", ""] if everything else []
+    paths = ((ROOT / argument.partition("::")[0]).resolve() for argument in arguments)
+    whole = not any(path.is_relative_to(TESTS) for path in paths)
+    return [PYTHON, "-m", "pytest", *selection, *(SHARED if whole else []), *arguments]
 
 
 def _lock(lock: Path, *sources: str) -> None:
@@ -105,6 +111,12 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "lock": lock_command,
     "bench": bench_command,
 }
+
+TESTS = ROOT / "tests"
+
+# How several processes share the tests; tests/sharing.py says how many, and what stays together.
+# One that dies is not replaced: what it ran has failed, and that is to be known at once.
+SHARED = ["--numprocesses=auto", "--dist=loadscope", "--max-worker-restart=0"]
 
 CHECKS: dict[str, list[str | Path]] = {
     "style": [BIN / "ruff", "check"],

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tools.base import ROOT
+from tools.commands import SHARED
 
 # The tiny project is built by a package of its own, which comes from its lock as ours does.
 BACKEND = """
@@ -151,8 +152,21 @@ def test_development_tools_come_with_the_first_test_if_they_are_the_locked_ones(
     clone.development_lock.write_text(good)
     done = clone.dev("test -k this --all that")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == "pytest ['-m', '', '-k', 'this', 'that']"
-    assert clone.dev("test").stdout == "pytest []\n"
+    assert done.stdout.splitlines()[-1] == f"pytest {['-m', '', *SHARED, '-k', 'this', 'that']}"
+    assert clone.dev("test").stdout == f"pytest {SHARED}\n"
+
+
+def test_workers_share_the_whole_suite_and_not_what_is_asked_for_by_its_path(made: Clone) -> None:
+    made.dev("test")
+    for arguments, shared in (
+        ("-k web", True),
+        ("--pdb", True),
+        ("tests/npm", False),
+        ("tests/test_dev.py::test_of_it -k x", False),
+    ):
+        words = arguments.split()
+        done = made.dev(f"test {arguments}")
+        assert done.stdout == f"pytest {[*SHARED, *words] if shared else words}\n"
 
 
 def test_benchmarks_get_the_tools_for_a_browser_if_they_need_one(clone: Clone) -> None:
