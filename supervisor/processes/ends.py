@@ -223,6 +223,9 @@ def _exit_status(pidfd: int) -> int | None:
     Raises OSError where the kernel has no such call.
     """
     info = bytearray(_INFO.pack(_PIDFD_INFO_EXIT, *(0,) * 13))
-    fcntl.ioctl(pidfd, _PIDFD_GET_INFO, info)
+    try:
+        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, info)
+    except ProcessLookupError:
+        return None  # It is being reaped right now, and has lost its number (Linux, fs/pidfs.c).
     mask, *_others, status = _INFO.unpack(info)
     return status if mask & _PIDFD_INFO_EXIT else None
