@@ -103,6 +103,8 @@ def test_a_hundred_runs_go_on(service: Machine) -> None:
 
 
 def statuses(service: Machine) -> Counter[str]:
-    """How many runs there are of each."""
+    """How many runs there are of each, with the message of those that failed."""
     found = json.loads(service.get("/runs?limit=1000"))["runs"]
-    return Counter(it["status"] for it in found)
+    return Counter(
+        f"failed: {it['message']}" if it["status"] == "failed" else it["status"] for it in found
+    )
