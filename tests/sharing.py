@@ -18,7 +18,11 @@ class Sharing(LoadScopeScheduling):
         return next((place for place in TOGETHER if nodeid.startswith(place)), nodeid)
 
 
+# With more it has not been tried, and they would wait for one another's browsers and machines.
+MOST = 2
+
+
 def processes() -> int:
     """How many share it; 0 if it is not worth to."""
     processors = len(os.sched_getaffinity(0))
-    return processors if processors > 1 else 0
+    return min(processors, MOST) if processors > 1 else 0
