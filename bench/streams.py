@@ -8,7 +8,8 @@ C (`native/`), so that neither is the bottleneck.
 
 "lines" writes lines of 100 bytes through a buffer of 4 KiB, "unbuf" each line by itself, "bulk"
 64 KiB at a time; "printf" is "lines" by a program that spends most of its time formatting them. CPU
-time is from the first output on; with many viewers, that to connect one stands beside it. Latency is that of single lines, 50 a second, from just before they are written.
+time is from the first output on; with many viewers, that to connect one stands beside it. Latency
+is that of single lines, 50 a second, from just before they are written.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from supervisor.errors import RunIdTaken, RunwireError, ShuttingDown, StorageUna
 from supervisor.executors import Console, Executor, StopBox, Trace
 from supervisor.journal import Journal
 from supervisor.live import LiveRun, Posting
+from supervisor.log.capture import RETRY_S
 from supervisor.log.logwriter import LogWriter
 from supervisor.log.pacing import PipeBudget
 from supervisor.model import (
@@ -53,8 +54,6 @@ from supervisor.wire import EventView
 
 _ID_BYTES = 6
 _ID_TRIES = 8
-_RETRY_S = 1.0
-"""How long to wait before storage that failed is tried again."""
 _RECORD_S = 10.0
 """How long a server that is stopped waits for storage that fails, with nothing else to do."""
 
@@ -91,7 +90,7 @@ class Engine:
         """Those of which something is to be committed, in the order in which it was posted."""
         self._committing = False
         """Whether somebody is at work on these."""
-        self.logs = RunLogs(state.logs)
+        self.open_logs = RunLogs(state.logs)
         """Of those that are being carried out."""
         self._pipes = PipeBudget()
         self._recovered = False
@@ -192,7 +191,7 @@ class Engine:
     def troubles(self) -> list[str]:
         """What cannot be stored right now, in words."""
         found = [self._trouble, *(live.trouble for live in self.live.values())]
-        return [*(trouble for trouble in found if trouble is not None), *self.logs.troubles()]
+        return [*(trouble for trouble in found if trouble is not None), *self.open_logs.troubles()]
 
     @property
     def closing(self) -> bool:
@@ -325,14 +324,14 @@ class Engine:
         dispatched = self.post(live, Dispatched(self._executor.name), SYSTEM, hold=not first)
         if first:
             await dispatched.committed.wait()
-        log = await self.logs.open(live, unless_stopped=True)
+        log = await self.open_logs.open(live, unless_stopped=True)
         if log is None:
             self._never_started(live, Requeued("the server went down before it started"))
         else:
             await self._carry_out(live, log, self._executor.execute)
 
     async def _reattach(self, live: LiveRun) -> None:
-        log = await self.logs.open(live)
+        log = await self.open_logs.open(live)
         assert log is not None  # noqa: S101 - it was waited for
         await self._carry_out(live, log, self._executor.reattach)
 
@@ -350,7 +349,7 @@ class Engine:
             await sync_whole(log)
         finally:
             live.console = None
-            self.logs.close(log)
+            self.open_logs.close(log)
         self._end(live, lifecycle.judge(outcome), SYSTEM)
 
     def _never_started(self, live: LiveRun, requeued: Requeued) -> None:
@@ -420,7 +419,7 @@ class Engine:
             except StorageUnavailable as exc:
                 self._trouble = exc.message
                 self.changed.fire()
-                await trio.sleep(_RETRY_S)
+                await trio.sleep(RETRY_S)
             else:
                 self._trouble = None
                 return events

@@ -9,12 +9,9 @@ import trio
 
 from supervisor.errors import StorageUnavailable
 from supervisor.live import LiveRun
-from supervisor.log.capture import keep_synced
+from supervisor.log.capture import RETRY_S, keep_synced
 from supervisor.log.logwriter import LogWriter
 from supervisor.log.repair import set_aside
-
-_RETRY_S = 1.0
-"""How long to wait before storage that failed is tried again."""
 
 _log = logging.getLogger("runwire.engine")
 
@@ -40,7 +37,7 @@ class RunLogs:
                 log = LogWriter.create(self._directory, live.run.id, live.run.spec.log_limit)
             except StorageUnavailable as exc:
                 live.trouble = exc.message
-                with trio.move_on_after(_RETRY_S):
+                with trio.move_on_after(RETRY_S):
                     await (live.stop.wait_asked if unless_stopped else trio.sleep_forever)()
             else:
                 live.trouble = None

@@ -410,7 +410,7 @@ async def open_supervisor(
             journal=journal, executor=executor, state=state, limits=limits, nursery=nursery
         )
         await engine.recover()
-        nursery.start_soon(engine.logs.keep_synced, log_sync_s)
+        nursery.start_soon(engine.open_logs.keep_synced, log_sync_s)
         yield Supervisor(
             engine=engine, journal=journal, executor=executor, logs=state.logs, jobs=jobs
         )

@@ -660,7 +660,7 @@ async def test_a_run_that_has_ended_lets_everything_go(
         assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
         assert trio.lowlevel.current_statistics().tasks_living == tasks
         assert rig.supervisor._engine.live == {}
-        assert rig.supervisor._engine.logs._open == {}
+        assert rig.supervisor._engine.open_logs._open == {}
 
 
 START = 0.0

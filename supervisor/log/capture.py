@@ -12,6 +12,7 @@ from supervisor.log.pacing import PIPE_BYTES, Pace, PipeBudget
 from supervisor.model import Stream
 
 RETRY_S = 1.0
+"""How long to wait before storage that failed is tried again."""
 
 
 async def capture(

@@ -364,9 +364,8 @@ async def _pid_told(told: int) -> int:
     with trio.move_on_after(PATIENCE_S, shield=True):
         while not line.endswith(b"\n"):
             await trio.lowlevel.wait_readable(told)
-            part = os.read(
-                told, 1
-            )  # Nothing beyond: the next line is for whoever asks how it ended.
+            # Nothing beyond its end: the next line is for whoever asks how it ended.
+            part = os.read(told, 1)
             if not part:
                 break
             line += part
