@@ -1,4 +1,4 @@
-"""Takes all descriptors that this process may have, but for some."""
+"""Descriptors of this process: which there are, and what happens when there are no more."""
 
 from __future__ import annotations
 
@@ -6,8 +6,24 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _AS_MANY_AS_TESTS_TAKE = 512
+
+
+@contextmanager
+def none_is_left() -> Iterator[None]:
+    """No descriptor is open afterwards that was not open before.
+
+    Fewer may be: what earlier tests left to the garbage collector goes whenever that comes by.
+    """
+    before = _open()
+    yield
+    assert _open() - before == set()
+
+
+def _open() -> set[str]:
+    return {path.name for path in Path("/proc/self/fd").iterdir() if path.exists()}
 
 
 @contextmanager

@@ -38,6 +38,7 @@ from supervisor.processes.launcher import Launcher
 from supervisor.spec import RunSpec, StopPolicy, StopScope
 from supervisor.testing import TESTER, FakeExecutor, a_run, noise, open_console, program
 from supervisor.testing.rig import ConsoleRig
+from tests.descriptors import none_is_left
 
 STEPS = Path(__file__).parent.parent / "programs" / "steps.py"
 DRAIN_S = 0.3
@@ -88,9 +89,8 @@ def marked() -> list[procfs.ProcessStat]:
 @pytest.fixture(autouse=True)
 def descriptors_are_closed() -> Iterator[None]:
     """Whatever a test does, no descriptor is left open behind it."""
-    before = len(list(Path("/proc/self/fd").iterdir()))
-    yield
-    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+    with none_is_left():
+        yield
 
 
 class Live:

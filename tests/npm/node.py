@@ -113,14 +113,18 @@ async def client(
         yield Client(program)
 
 
-def output(messages: list[Happening]) -> str:
-    """What the messages say that the run wrote; each byte once and in order, or AssertionError."""
+def output(messages: list[Happening], *streams: str) -> str:
+    """What the messages say that the run wrote; each byte once and in order, or AssertionError.
+
+    Two pipes have no order between them: who wants one writes to one, or asks for one of `streams`.
+    """
     at, seq, text = 0, 0, ""
     for message in messages:
         if message["type"] in {"stdout", "stderr"}:
             assert message["offset"] == at, message
             at = message["next"]
-            text += message["data"]
+            if message["type"] in streams or not streams:
+                text += message["data"]
         elif message["type"] == "status":
             assert message["seq"] == seq + 1, message
             seq += 1

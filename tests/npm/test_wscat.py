@@ -54,8 +54,10 @@ async def test_it_shows_everything_and_leaves_when_the_run_has_ended(
         messages = await until(wscat, "stdout")
         gate.touch()
         messages += await until(wscat, "end")
-        assert output(messages).startswith("begin\n1\n2\n3\n")
-        assert output(messages).endswith("\n99999\n100000\noops\n")
+        assert output(messages, "stdout") == "begin\n" + "".join(
+            f"{n}\n" for n in range(1, 100_001)
+        )
+        assert output(messages, "stderr") == "oops\n"
         with trio.fail_after(WAIT_S):
             assert await wscat.process.wait() == 0
 

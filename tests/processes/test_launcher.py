@@ -22,7 +22,7 @@ from supervisor.processes import procfs
 from supervisor.processes.launcher import GatedProcess, Launcher, LaunchRequest
 from supervisor.processes.launcher_child import NEVER_STARTED
 from supervisor.testing import wait_until
-from tests.descriptors import free_descriptors
+from tests.descriptors import free_descriptors, none_is_left
 
 PYTHON = (sys.executable, "-I", "-S", "-c")
 ENV = {"PATH": "/usr/bin:/bin"}
@@ -40,16 +40,12 @@ class Result(Struct, frozen=True):
 @pytest.fixture
 async def launcher() -> AsyncIterator[Launcher]:
     """A launcher; afterwards no child of ours and no descriptor is left that was not there."""
-    before, others = open_descriptors(), procfs.children()
-    launcher = Launcher()
-    yield launcher
-    launcher.close()
-    assert procfs.children() - others == set()
-    assert open_descriptors() == before
-
-
-def open_descriptors() -> set[str]:
-    return {path.name for path in Path("/proc/self/fd").iterdir() if path.exists()}
+    others = procfs.children()
+    with none_is_left():
+        launcher = Launcher()
+        yield launcher
+        launcher.close()
+        assert procfs.children() - others == set()
 
 
 def request(*argv: str, env: dict[str, str] | None = None, cwd: str | Path = "/") -> LaunchRequest:
