@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -62,8 +63,8 @@ class RunLogs:
 
 async def sync_whole(log: LogWriter) -> None:
     """Put all of a log on disk that has come to its end. If that fails, `keep_synced` has told why."""
-    if log.dirty:
+    if log.size:
         try:
-            await trio.to_thread.run_sync(log.sync)
+            await trio.to_thread.run_sync(partial(log.sync, whole=True))
         except StorageUnavailable as exc:
             _log.error("%s", exc.message)

@@ -23,11 +23,11 @@ from supervisor.log import logindex, source
 from supervisor.log.holes import written
 from supervisor.log.logfile import Chunk, index_path, log_path
 from supervisor.log.logindex import Header, Record, Span
+from supervisor.log.ondisk import OnDisk, give_back_unused
 from supervisor.log.trimming import trim
 from supervisor.model import Stream
 from supervisor.pulse import Pulse
 from supervisor.spec import LogLimit, OnFull
-from supervisor.statedir import sync_directory
 from supervisor.units import KIB, MIB
 
 MAX_SPLICE = 256 * KIB
@@ -83,9 +83,8 @@ class LogWriter:
         self._synced = 0
         self._held: dict[Stream, bytes] = {}
         self._write_trouble: str | None = None
-        self._sync_trouble: str | None = None
+        self._disk = OnDisk(directory, run_id)
         self._sync_lock = threading.Lock()
-        self._directory_synced = False
         self.closed = False
         self.silent_s = 0.0
         """For how long nothing had been written to it when it was opened."""
@@ -120,7 +119,7 @@ class LogWriter:
     @property
     def trouble(self) -> str | None:
         """Why bytes cannot be stored right now, in one line; None if they can."""
-        return self._write_trouble or self._sync_trouble
+        return self._write_trouble or self._disk.trouble
 
     def splice(self, fd: int, stream: Stream) -> int:
         """Move what `fd` has, up to MAX_SPLICE, to the end of the log; 0 means end of file.
@@ -221,15 +220,17 @@ class LogWriter:
         """
         return stream in self._held
 
-    def sync(self) -> None:
+    def sync(self, *, whole: bool = False) -> None:
         """Return when all bytes so far are on disk, and too many given back.
 
-        Blocks: for a worker thread. Raises StorageUnavailable.
+        `whole` says that no more will come. Blocks: for a worker thread. Raises StorageUnavailable.
         """
         with self._sync_lock:
             if self.dirty and not self.closed:
                 self._sync()
                 self._trim()
+            if whole and not self.closed:
+                give_back_unused(self._log_fd)
         if self.closed:
             self.close()
 
@@ -249,7 +250,7 @@ class LogWriter:
     def _take_up(self) -> None:
         try:
             found = os.fstat(self._log_fd)
-            self.size = found.st_size
+            self.size = self._disk.size = found.st_size
             self.silent_s = max(0.0, time.time() - found.st_mtime)
             if self._index_fd < 0 and not self.size:
                 return  # it is made with the first byte
@@ -321,8 +322,8 @@ class LogWriter:
             try:
                 self.oldest = trim(self._directory, self.run_id, self.floor)
             except OSError as exc:
-                self._sync_trouble = f"the log of run {self.run_id} cannot be cut: {exc.strerror}"
-                raise StorageUnavailable(self._sync_trouble) from exc
+                self._disk.trouble = f"the log of run {self.run_id} cannot be cut: {exc.strerror}"
+                raise StorageUnavailable(self._disk.trouble) from exc
 
     def _mark(self, stream: int, time_us: int) -> None:
         """See to it that the index says whose the next byte will be.
@@ -412,17 +413,8 @@ class LogWriter:
 
     def _sync(self) -> None:
         size, all_told = self.size, not self._due
-        try:
-            os.fdatasync(self._index_fd)
-            os.fdatasync(self._log_fd)
-            if not self._directory_synced:
-                sync_directory(self._directory)
-                self._directory_synced = True
-        except OSError as exc:
-            self._sync_trouble = f"the log of run {self.run_id} cannot be synced: {exc.strerror}"
-            raise StorageUnavailable(self._sync_trouble) from exc
+        self._disk.sync(self._log_fd, self._index_fd, size, self._room())
         self._synced = size if all_told else -1
-        self._sync_trouble = None
 
 
 def _open_files(directory: Path, run_id: str) -> tuple[int, int]:

@@ -6,21 +6,18 @@ looks at the floor after it has read.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import logging
 import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from supervisor.log import logindex
+from supervisor.log import blocks, logindex
 from supervisor.log.indexfile import IndexFile
 from supervisor.log.logfile import index_path, log_path
 from supervisor.log.logindex import Header
 
 _log = logging.getLogger("runwire.log")
-
-_KEEP_SIZE, _PUNCH_HOLE = 1, 2  # fallocate(2)
 
 
 def trim(directory: Path, run_id: str, floor: int) -> int:
@@ -44,17 +41,17 @@ def trim(directory: Path, run_id: str, floor: int) -> int:
         first = reader.number_at(floor)
         os.pwrite(index, logindex.pack_header(Header(floor, first)), 0)
         os.fdatasync(index)
-        _punch(log, 0, floor)
-        _punch(index, logindex.HEADER_SIZE, logindex.position(first))
+        _give_back(log, 0, floor)
+        _give_back(index, logindex.HEADER_SIZE, logindex.position(first))
     return floor
 
 
-def _punch(fd: int, start: int, end: int) -> None:
-    """Make a hole; whole blocks are given back, the rest of them zeroed."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    arguments = (ctypes.c_int64(start), ctypes.c_int64(end - start))
-    if end > start and libc.fallocate(fd, _KEEP_SIZE | _PUNCH_HOLE, *arguments) != 0:
-        code = ctypes.get_errno()
-        if code not in {errno.EOPNOTSUPP, errno.ENOSYS}:
-            raise OSError(code, os.strerror(code))
-        _log.warning("this file system cannot give back a part of a file: %s", os.strerror(code))
+def _give_back(fd: int, start: int, end: int) -> None:
+    if end <= start:
+        return
+    try:
+        blocks.make_hole(fd, start, end)
+    except OSError as exc:
+        if exc.errno not in {errno.EOPNOTSUPP, errno.ENOSYS}:
+            raise
+        _log.warning("this file system cannot give back a part of a file: %s", exc.strerror)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-from supervisor.log import trimming
+from supervisor.log import blocks
 
 _NAMES = ("pread", "pwrite", "splice", "ftruncate")
 
@@ -33,8 +33,8 @@ class Calls:
         """Within this, calls count."""
         calls: dict[str, Any] = {name: self._watched(name, getattr(os, name)) for name in _NAMES}
         calls["fdatasync"] = self._watched("fdatasync", _none)
-        punch = self._watched("fallocate", trimming._punch)
-        with mock.patch.multiple(os, **calls), mock.patch.object(trimming, "_punch", punch):
+        punch = self._watched("fallocate", blocks.make_hole)
+        with mock.patch.multiple(os, **calls), mock.patch.object(blocks, "make_hole", punch):
             yield
 
     def later(self, moments: int, what: Callable[[], None]) -> None:
