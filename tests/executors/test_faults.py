@@ -23,6 +23,7 @@ from supervisor.processes import procfs
 from supervisor.processes.cgroup import Cgroups, open_cgroups
 from supervisor.processes.launcher import Launcher
 from supervisor.processes.tracking import Tracker, open_tracker
+from supervisor.runlogs import sync_whole
 from supervisor.spec import LogLimit, RunSpec, StopPolicy
 from supervisor.testing import TESTER, a_run, open_console
 from supervisor.testing.rig import ConsoleRig
@@ -210,7 +211,7 @@ async def test_who_writes_without_end_takes_no_more_disk_than_it_may(
             nursery.start_soon(keep_synced, [rig.log], 0.1)
             outcome = await executor.execute(rig.run, rig.console)
             nursery.cancel_scope.cancel()
-        rig.log.sync()
+        await sync_whole(rig.log)
     assert isinstance(outcome, Exited)
     assert (outcome.exit_code, outcome.output_complete) == (0, True)
     assert rig.log.size == size + len("end")
