@@ -59,23 +59,26 @@ def memory_kib(pid: int, what: str) -> int:
 
 
 @contextmanager
-def serve(*, max_running: int, where: Path | None = None) -> Iterator[Server]:
+def serve(
+    *, max_running: int, where: Path | None = None, max_log: str | None = None
+) -> Iterator[Server]:
     """A server on a state directory that is removed in the end, or on the one in `where`."""
     with (
         TemporaryDirectory(prefix="runwire-bench-", dir=where) as directory,
-        serve_in(Path(directory), max_running=max_running) as server,
+        serve_in(Path(directory), max_running=max_running, max_log=max_log) as server,
     ):
         yield server
 
 
 @contextmanager
-def serve_in(directory: Path, *, max_running: int) -> Iterator[Server]:
+def serve_in(directory: Path, *, max_running: int, max_log: str | None = None) -> Iterator[Server]:
     """A server whose state directory is `directory`/state."""
     config = directory / "jobs.toml"
     # Everything comes from one address here.
     limits = "max_connections = 4096\nmax_connections_per_address = 4096\n"
+    logs = "" if max_log is None else f'max_log = "{max_log}"\n'
     config.write_text(
-        f'[supervisor]\nstate_dir = "state"\nmax_running = {max_running}\n'
+        f'[supervisor]\nstate_dir = "state"\nmax_running = {max_running}\n{logs}'
         f'[web]\nbind = "127.0.0.1:0"\n[web.limits]\n{limits}',
         "utf-8",
     )

@@ -1,7 +1,7 @@
 """What one who asks for much costs the others, and how fast he is served.
 
-"flood": one run writes as much as it can, watched by one; the delay of another run's lines, 50 a
-second, with and without it. "search": a large log is searched, again and again, while 100 viewers
+"flood": one run writes as much as it can, watched by one, and all of it is kept, or the last 50 MiB;
+the delay of another run's lines, 50 a second, with and without it. "search": a large log is searched, again and again, while 100 viewers
 watch a run that writes 20 lines a second; the delay of its lines, with and without. "catch-up": a
 viewer comes when a log is large, and reads all of it.
 """
@@ -50,14 +50,16 @@ def flood(seconds: int) -> dict[str, float]:
     with serve(max_running=4) as server:
         for name, figure in delays(server, 50, seconds, 1).items():
             found[f"lines of a run alone, {name} ms"] = figure
-        client, gate = Client(server), server.directory / "flood"
-        flooding = gated(client, gate, "sh", "-c", f"exec {build('emit')} lines 2000000000")
-        with viewers(server, 1, [flooding]):
-            gate.touch()
-            for name, figure in delays(server, 50, seconds, 1).items():
-                found[f"lines of a run beside a flood, {name} ms"] = figure
-        client.ask("POST", f"/runs/{flooding}/cancel", b'{"force": true}')
-        client.close()
+    for what, max_log in {"a flood": None, "a flood that is cut": "50MiB"}.items():
+        with serve(max_running=4, max_log=max_log) as server:
+            client, gate = Client(server), server.directory / "flood"
+            flooding = gated(client, gate, "sh", "-c", f"exec {build('emit')} lines 2000000000")
+            with viewers(server, 1, [flooding]):
+                gate.touch()
+                for name, figure in delays(server, 50, seconds, 1).items():
+                    found[f"lines of a run beside {what}, {name} ms"] = figure
+            client.ask("POST", f"/runs/{flooding}/cancel", b'{"force": true}')
+            client.close()
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -16,8 +17,14 @@ from supervisor.log import blocks, logindex
 from supervisor.log.indexfile import IndexFile
 from supervisor.log.logfile import index_path, log_path
 from supervisor.log.logindex import Header
+from supervisor.units import MIB
 
 _log = logging.getLogger("runwire.log")
+
+_AT_ONCE = 4 * MIB
+"""Whoever writes to a file waits while a part of it is given back, and all of the server with it."""
+_PAUSE_S = 0.0005
+"""Gives a writer that waits its turn: who comes back at once may be let in again before it."""
 
 
 def trim(directory: Path, run_id: str, floor: int) -> int:
@@ -41,7 +48,12 @@ def trim(directory: Path, run_id: str, floor: int) -> int:
         first = reader.number_at(floor)
         os.pwrite(index, logindex.pack_header(Header(floor, first)), 0)
         os.fdatasync(index)
-        _give_back(log, 0, floor)
+        # What lies before the last floor was given back then, if nobody was killed meanwhile.
+        start = before.floor - before.floor % _AT_ONCE
+        _give_back(log, 0, start)
+        for begin in range(start, floor, _AT_ONCE):
+            _give_back(log, begin, min(begin + _AT_ONCE, floor))
+            time.sleep(_PAUSE_S)
         _give_back(index, logindex.HEADER_SIZE, logindex.position(first))
     return floor
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
+from supervisor.log import logindex
 from supervisor.log.capture import capture, keep_synced
 from supervisor.log.logfile import Chunk, Gap, GapReason, LogReader, Piece, index_path, log_path
 from supervisor.log.logwriter import LogWriter
@@ -136,6 +137,27 @@ def test_the_oldest_bytes_are_given_back(make: Make, tmp_path: Path) -> None:
         assert kept(reader.read(log.oldest + 77, 1000)) == whole[log.oldest + 77 :][:1000]
     log.append(b"the end", OUT)
     assert kept(read(tmp_path, log.size - 7)) == b"the end"
+
+
+def test_it_is_given_back_in_parts_between_which_its_writer_has_its_turn(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it, though: the part that was begun last time as well."""
+    holes: list[tuple[int, int]] = []
+    monkeypatch.setattr("supervisor.log.trimming._AT_ONCE", 64 * KIB)
+    monkeypatch.setattr(
+        "supervisor.log.blocks.make_hole", lambda _fd, begin, end: holes.append((begin, end))
+    )
+    log = make(OnFull.TRUNCATE_HEAD, 64 * KIB)
+    for _ in range(2):
+        log.append(bytes(300 * KIB), OUT)
+        log.sync()
+    index_begins = logindex.HEADER_SIZE
+    first, second = 236 * KIB, 536 * KIB
+    parts = [(begin, min(begin + 64 * KIB, first)) for begin in range(0, first, 64 * KIB)]
+    again = [(0, 192 * KIB)]
+    more = [(begin, min(begin + 64 * KIB, second)) for begin in range(192 * KIB, second, 64 * KIB)]
+    assert [hole for hole in holes if hole[0] != index_begins] == [*parts, *again, *more]
 
 
 def test_a_little_too_much_is_not_worth_the_while(make: Make) -> None:
