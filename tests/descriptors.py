@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 from collections.abc import Iterator
@@ -28,10 +29,11 @@ def _open() -> set[str]:
 
 @contextmanager
 def free_descriptors(count: int) -> Iterator[None]:
-    """So many can be opened, and no more."""
+    """So many can be opened, and no more: no garbage of an earlier test gives any back meanwhile."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (_AS_MANY_AS_TESTS_TAKE, hard))
     taken: list[int] = []
+    gc.disable()
     try:
         while True:
             try:
@@ -42,6 +44,7 @@ def free_descriptors(count: int) -> Iterator[None]:
             os.close(taken.pop())
         yield
     finally:
+        gc.enable()
         for fd in taken:
             os.close(fd)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
