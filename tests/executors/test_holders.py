@@ -6,13 +6,12 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import msgspec
 import pytest
 import trio
 
 from supervisor.executors.local import LocalExecutor
 from supervisor.model import ProgramExited
-from supervisor.outcome import Exited, NamedProcess
+from supervisor.outcome import Exited, NamedProcess, Outcome
 from supervisor.processes.launcher import Launcher
 from supervisor.processes.tracking import open_tracker
 from supervisor.spec import OutputMode, RunSpec
@@ -36,8 +35,9 @@ async def test_it_is_named_with_its_command_and_killed(
 ) -> None:
     """A process that does not hold the output is not; one in a session of its own is."""
     line = (
-        "trap '' HUP; (exec >/dev/null 2>&1; exec sleep 61) & setsid sleep 62 & "
-        "until grep -q 62 /proc/$!/cmdline; do :; done; exit 3"
+        "trap '' HUP; (exec >/dev/null 2>&1; exec sleep 61) & one=$!; setsid sleep 62 & other=$!; "
+        """line() { tr '\\0' ' ' < /proc/$1/cmdline; }; """
+        "until [ \"$(line $one)$(line $other)\" = 'sleep 61 sleep 62 ' ]; do :; done; exit 3"
     )
     spec = RunSpec(argv=("/bin/bash", "-c", line), cwd="/", output=mode)
     with trio.fail_after(60), open_console(tmp_path, a_run(spec)) as rig:
@@ -55,10 +55,19 @@ async def test_one_that_ends_in_time_is_named_and_not_killed(
     executor: LocalExecutor, tmp_path: Path
 ) -> None:
     vars(executor)["_drain_s"] = 60.0
-    line = "(sleep 0.3; echo late) & exit 0"
-    spec = msgspec.structs.replace(RunSpec(argv=("/bin/bash", "-c", line), cwd="/"))
+    line = f"(until [ -e {tmp_path}/go ]; do sleep 0.01; done; echo late) & exit 0"
+    spec = RunSpec(argv=("/bin/bash", "-c", line), cwd="/")
+    outcomes: list[Outcome] = []
+
+    async def carry_out() -> None:
+        outcomes.append(await executor.execute(rig.run, rig.console))
+
     with trio.fail_after(60), open_console(tmp_path, a_run(spec)) as rig:
-        outcome = await executor.execute(rig.run, rig.console)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(carry_out)
+            await rig.wait_event(ProgramExited)
+            (tmp_path / "go").touch()
+    [outcome] = outcomes
     assert isinstance(outcome, Exited)
     assert (outcome.killed, outcome.output_complete) == ((), True)
     assert len(rig.run.holders) >= 1

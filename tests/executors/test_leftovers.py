@@ -71,7 +71,7 @@ def pidfd_wait(ref: ProcessRef) -> None:
         pidfd = os.pidfd_open(ref.pid)
     except ProcessLookupError:
         return
-    select.select([pidfd], [], [], 10)
+    select.select([pidfd], [], [], 60)
     os.close(pidfd)
 
 
@@ -95,7 +95,7 @@ async def sweep(*runs: Run) -> list[Leftovers]:
     async def end(run: Run) -> None:
         found[run.id] = await one.end_leftovers(run)
 
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             for run in runs:
                 nursery.start_soon(end, run)
@@ -129,9 +129,7 @@ CLEARED = f"env -i {SLEEP}"
 async def test_whatever_bears_the_marks_is_killed(script: str) -> None:
     """In whatever session it is, and whether or not the first process is still there."""
     with orphan(script) as first:
-        # Whoever is in the middle of an execve(2) has no environment.
-        with trio.fail_after(20):
-            await wait_until(lambda: bool(ours()))
+        await wait_settled(script)
         there = {process.pid for process in ours()}
         assert there
         (found,) = await sweep(running(first))
@@ -151,8 +149,8 @@ async def test_whatever_bears_the_marks_is_killed(script: str) -> None:
     ids=["session", "parent", "session-of-a-marked-one", "parent-in-a-session"],
 )
 async def test_a_cleared_environment_hides_nobody_whose_family_is_known(script: str) -> None:
-    with orphan(script) as first, trio.fail_after(20):
-        await wait_until(lambda: len(cleared()) == 1)
+    with orphan(script) as first, trio.fail_after(60):
+        await wait_settled(script)
         (hidden,) = cleared()
         (found,) = await sweep(running(first))
         assert hidden in found.killed
@@ -162,7 +160,7 @@ async def test_a_cleared_environment_hides_nobody_whose_family_is_known(script: 
 
 
 async def test_a_first_process_that_has_cleared_its_environment_is_known_by_its_identity() -> None:
-    with orphan(f"ready; exec {CLEARED}") as first, trio.fail_after(20):
+    with orphan(f"ready; exec {CLEARED}") as first, trio.fail_after(60):
         await wait_until(lambda: cleared() == {first.pid})
         assert await sweep(running(first)) == [Leftovers(killed=(first.pid,))]
 
@@ -176,6 +174,22 @@ def cleared() -> set[int]:
     }
 
 
+async def wait_settled(script: str) -> None:
+    """Return once all sleepers of `script` sleep, or are suspended before that.
+
+    Whoever is in the middle of an execve(2) has neither arguments nor environment to show.
+    """
+    with trio.fail_after(60):
+        await wait_until(lambda: sum(map(_is_settled, procfs.living())) == script.count(SLEEP))
+
+
+def _is_settled(process: procfs.ProcessStat) -> bool:
+    if _arguments(process.pid) == f"sleep\0{NAP}\0":
+        return True
+    stat = procfs.read_file(process.pid, "stat") or b""
+    return b") T " in stat and process in ours()
+
+
 def _arguments(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_text("utf-8", "replace")
@@ -185,7 +199,7 @@ def _arguments(pid: int) -> str:
 
 async def test_who_may_be_somebody_elses_is_reported_and_left_alone() -> None:
     """A cleared environment, and the first process of its session is gone."""
-    with orphan(f"{CLEARED} & ready") as first, trio.fail_after(20):
+    with orphan(f"{CLEARED} & ready") as first, trio.fail_after(60):
         await wait_until(lambda: len(cleared()) == 1)
         (process,) = procfs.living_in(first.pid)
         try:
@@ -198,8 +212,9 @@ async def test_who_may_be_somebody_elses_is_reported_and_left_alone() -> None:
 
 async def test_a_session_that_only_has_the_same_number_is_left_alone() -> None:
     """The run's first process ended long ago, and its number was given to another one."""
-    with orphan(f"{SLEEP} & ready; wait", marks={}) as other, trio.fail_after(20):
-        await wait_until(lambda: left() == 2)
+    script = f"{SLEEP} & ready; wait"
+    with orphan(script, marks={}) as other, trio.fail_after(60):
+        await wait_settled(script)
         before = {process.pid for process in ours()}
         earlier = msgspec.structs.replace(other, start_ticks=other.start_ticks - 1000)
         (found,) = await sweep(running(earlier))
@@ -274,9 +289,10 @@ async def test_a_server_that_the_run_has_started_lives(tmp_path: Path) -> None:
     script = tmp_path / "server.py"
     script.write_text(SERVER)
     said = tmp_path / "said"
+    sleeping = "until grep -q '^sleep' /proc/$!/cmdline; do :; done"
     with (
-        orphan(f"{SLEEP} & ready; {sys.executable} {script} > {said}; {SLEEP}"),
-        trio.fail_after(20),
+        orphan(f"{SLEEP} & {sleeping}; ready; {sys.executable} {script} > {said}; {SLEEP}"),
+        trio.fail_after(60),
     ):
         await wait_until(lambda: said.exists() and said.read_text().endswith("\n"))
         assert len(said.read_text().split()) == 2  # the shell, and what it had in the background

@@ -27,6 +27,9 @@ def sleeping(*argv: str | Path, **options: object) -> Iterator[procfs.ProcessSta
     """A process that does nothing until it is killed."""
     process = subprocess.Popen([*argv] or ["sleep", "60"], **options)  # type: ignore[call-overload]
     try:
+        # Popen returns in the middle of execve(2), when neither command line nor name is there.
+        while not procfs.read_file(process.pid, "cmdline"):
+            pass
         stat = procfs.read_stat(process.pid)
         assert stat is not None
         yield stat
@@ -108,7 +111,7 @@ def test_a_session_and_a_group_are_found_by_their_number() -> None:
 
 async def test_an_environment_is_read_as_it_is() -> None:
     env = {b"A": b"x=y", b"B\xff": b"\xfe", b"EMPTY": b""}
-    with sleeping(env=env, executable="/bin/sleep") as it, trio.fail_after(10):
+    with sleeping(env=env, executable="/bin/sleep") as it, trio.fail_after(60):
         await wait_until(lambda: procfs.environment(it.pid) != {})  # empty within execve(2)
         assert procfs.environment(it.pid) == env
     assert procfs.environment(it.pid) == {}
@@ -131,7 +134,7 @@ def test_every_signal_has_its_number(signal: str) -> None:
 
 
 async def test_an_end_is_waited_for() -> None:
-    with sleeping() as it, trio.fail_after(10):
+    with sleeping() as it, trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             ended = trio.Event()
 
@@ -148,7 +151,7 @@ async def test_an_end_is_waited_for() -> None:
 
 
 async def test_nobody_waits_for_another_of_the_same_number() -> None:
-    with sleeping() as it, trio.fail_after(10):
+    with sleeping() as it, trio.fail_after(60):
         await procfs.wait_ended(msgspec.structs.replace(it, start_ticks=it.start_ticks - 1))
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         await procfs.wait_ended(it)
