@@ -13,6 +13,7 @@ import trio
 
 from supervisor.errors import RunEnded
 from supervisor.executors.local import LocalExecutor
+from supervisor.executors.pausing import Pausing
 from supervisor.model import PauseMeans, Signalled, StopRequest, Tracking
 from supervisor.outcome import Exited, Lost, Outcome, StopCause
 from supervisor.processes import procfs
@@ -57,6 +58,16 @@ class Going(msgspec.Struct, frozen=True):
     rig: ConsoleRig
     outcomes: list[Outcome]
 
+    def stands_still(self) -> bool:
+        """Whether every process of it is suspended by now."""
+        pausing = self.rig.console.pausing
+        assert isinstance(pausing, Pausing)
+        group = pausing._child.cgroup
+        if group is not None:
+            return b"frozen 1" in group.read("cgroup.events")
+        # One that waits for its child in vfork(2) cannot be stopped before that is.
+        return {"T"} <= self.states() <= {"T", "D"}
+
     def states(self) -> set[str]:
         """What /proc says that its processes do."""
         found = set()
@@ -85,13 +96,21 @@ def shell(line: str, **more: object) -> RunSpec:
     return msgspec.structs.replace(RunSpec(argv=("/bin/sh", "-c", line), cwd="/"), **more)
 
 
-async def quiet(rig: ConsoleRig) -> int:
-    """The size of the log, when it grows no more."""
+async def quiet(it: Going) -> int:
+    """The size of the log, when all processes stand still and it grows no more."""
+    await wait_until(it.stands_still)
     size = -1
-    while size != rig.log.size:
-        size = rig.log.size
+    while size != it.rig.log.size:
+        size = it.rig.log.size
         await trio.sleep(0.3)
     return size
+
+
+async def pause_at_once(it: Going) -> None:
+    """Before its program has done anything."""
+    while it.rig.console.pausing is None:
+        await trio.lowlevel.checkpoint()
+    it.rig.console.pausing.pause()
 
 
 @pytest.mark.parametrize("executor", RUNGS, indirect=True)
@@ -107,10 +126,7 @@ async def test_all_of_a_tree_is_suspended_and_goes_on(
         assert means is (
             PauseMeans.FREEZER if executor.tracking is Tracking.CGROUP else PauseMeans.SIGNAL
         )
-        size = await quiet(it.rig)
-        if means is PauseMeans.SIGNAL:
-            # One that waits for its child in vfork(2) cannot be stopped before that is.
-            assert {"T"} <= it.states() <= {"T", "D"}
+        size = await quiet(it)
         pausing.resume()
         await wait_until(lambda: it.rig.log.size > size + 100)
         it.rig.stop.ask(FORCE)
@@ -141,7 +157,7 @@ async def test_a_paused_tree_can_be_killed(executor: LocalExecutor, tmp_path: Pa
         await it.rig.wait_output(b"there")
         assert it.rig.console.pausing is not None
         it.rig.console.pausing.pause()
-        await quiet(it.rig)
+        await quiet(it)
         it.rig.stop.ask(FORCE)
     [outcome] = it.outcomes
     assert isinstance(outcome, Exited)
@@ -154,13 +170,12 @@ async def test_the_silence_of_a_pause_does_not_count(
     executor: LocalExecutor, tmp_path: Path
 ) -> None:
     """What was silent before it does."""
-    spec = shell("echo ready; sleep 60", no_output_timeout_s=1.0)
+    spec = shell("sleep 60", no_output_timeout_s=1.0)
     async with going(executor, tmp_path, spec) as it:
-        await it.rig.wait_output(b"ready")
-        assert it.rig.console.pausing is not None
-        it.rig.console.pausing.pause()
+        await pause_at_once(it)
         await trio.sleep(1.5)
         assert it.rig.stop.request is None
+        assert it.rig.console.pausing is not None
         it.rig.console.pausing.resume()
     [outcome] = it.outcomes
     assert isinstance(outcome, Exited)
@@ -171,10 +186,8 @@ async def test_the_silence_of_a_pause_does_not_count(
 async def test_the_time_limit_counts_on_and_ends_a_pause(
     executor: LocalExecutor, tmp_path: Path
 ) -> None:
-    async with going(executor, tmp_path, shell("echo ready; sleep 60", timeout_s=0.5)) as it:
-        await it.rig.wait_output(b"ready")
-        assert it.rig.console.pausing is not None
-        it.rig.console.pausing.pause()
+    async with going(executor, tmp_path, shell("sleep 60", timeout_s=1.0)) as it:
+        await pause_at_once(it)
     [outcome] = it.outcomes
     assert isinstance(outcome, Exited)
     assert (outcome.signal, outcome.stopped) == ("TERM", StopCause.TIMEOUT)
@@ -190,7 +203,7 @@ async def test_what_is_left_of_a_paused_run_is_killed(
         await it.rig.wait_output(b"there")
         assert it.rig.console.pausing is not None
         it.rig.console.pausing.pause()
-        await quiet(it.rig)
+        await quiet(it)
         lost = await executor.reattach(it.rig.run, it.rig.console)
         assert isinstance(lost, Lost)
         assert len(lost.killed) >= 2
