@@ -67,11 +67,14 @@ class Account:
         return self.systemctl("show", "--value", "-p", name, "runwire.service").stdout.strip()
 
     def processes(self) -> list[str]:
-        """The names of all processes of this user but those of its service manager."""
-        found = self.machine.run("ps", "-o", "comm=", "-u", self.name, check=False).stdout
-        return [
-            name for name in found.split() if name not in {"systemd", "(sd-pam)", "dbus-daemon"}
-        ]
+        """The names of all processes of this user but those of its service manager.
+
+        Who only waits to be reaped is none.
+        """
+        found = self.machine.run("ps", "-o", "state=,comm=", "-u", self.name, check=False).stdout
+        states = (line.split(maxsplit=1) for line in found.splitlines())
+        ours = {"systemd", "(sd-pam)", "dbus-daemon"}
+        return [name for state, name in states if state != "Z" and name not in ours]
 
     @contextmanager
     def setting(self, *lines: str) -> Iterator[None]:

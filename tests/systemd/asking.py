@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any, Protocol
 
-WAIT_S = 60.0
+WAIT_S = 120.0
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -55,3 +55,8 @@ def wait_property(service: Service, name: str, *unwanted: str) -> str:
         assert time.monotonic() < deadline, f"{name} stays {value}"
         time.sleep(0.05)
     return value
+
+
+def wait_nothing_kept(service: Service) -> None:
+    """Return once systemd keeps no descriptor for it: it is told so after the end of a run."""
+    wait_property(service, "NFileDescriptorStore", *map(str, range(1, 100)))

@@ -18,7 +18,8 @@ SERVICE = "runwire.service"
 
 _WHEELS = "/mnt"
 _SCRIPT = Path(__file__).with_name("boot-systemd.sh")
-_PATIENCE_S = 120
+_PATIENCE_S = 300
+_LIFE_S = 3600
 _CURL = ["curl", "-sS", "--max-time", "60", "--unix-socket", "/run/runwire/runwire.sock"]
 
 
@@ -31,7 +32,7 @@ class Machine:
         self.program = str(program)
         self.wheel: Path | None = None
         """What was installed there, with room beside it for others; None if it runs from sources."""
-        self._control("start", "--name", name, *options)
+        self._control("start", "--name", name, "--life", str(_LIFE_S), *options)
         self.systemd = int(self.output("systemctl", "--version").split()[1])
         """Its version."""
 

@@ -7,7 +7,16 @@ from collections.abc import Iterator
 import pytest
 
 from tests.systemd.account import SOCKET, Account
-from tests.systemd.asking import ENDED, all_numbers, numbers, run, wait, wait_property
+from tests.systemd.asking import (
+    ENDED,
+    WAIT_S,
+    all_numbers,
+    numbers,
+    run,
+    wait,
+    wait_nothing_kept,
+    wait_property,
+)
 from tests.systemd.machine import Machine
 
 pytestmark = pytest.mark.systemd
@@ -63,10 +72,10 @@ def test_a_run_goes_on_and_who_watches_misses_nothing(account: Account) -> None:
         account.run("touch", "go")
         ended = wait(account, run_id, *ENDED)
         assert (ended["status"], ended["exit_code"]) == ("failed", 7)
-        seen, _errors = watching.communicate(timeout=60)
+        seen, _errors = watching.communicate(timeout=WAIT_S)
     assert all_numbers(seen)
     assert seen == account.get(f"/runs/{run_id}/log")
-    assert account.property("NFileDescriptorStore") == "0"
+    wait_nothing_kept(account)
 
 
 def test_a_stop_ends_its_runs_properly_and_a_request_starts_it(account: Account) -> None:
