@@ -19,7 +19,7 @@ from supervisor.wire import RunView, SubmitRequest
 MAIN = "from supervisor.cli.main import main; main()"
 OLD_KERNEL = "import supervisor.daemon; supervisor.daemon.tells_status = lambda: False; "
 MANAGER = Path(__file__).parent / "programs" / "service_manager.py"
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class Managed:

@@ -73,7 +73,7 @@ def bytes_of(logs: Path, run_id: str) -> tuple[int, bytes]:
 
 
 async def test_every_run_in_it_has_its_log(tmp_path: Path) -> None:
-    with trio.fail_after(50), open_state_dir(tmp_path / "state") as state:
+    with trio.fail_after(120), open_state_dir(tmp_path / "state") as state:
         async with open_journal(state.journal) as journal, trio.open_nursery() as nursery:
             await live(journal, state.logs, "first")
             for name in "abc":

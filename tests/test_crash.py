@@ -71,7 +71,7 @@ class Server:
         """Returns its exit status once it is gone."""
         assert self._process is not None
         self._process.send_signal(how)
-        self._process.communicate(timeout=60)
+        self._process.communicate(timeout=120)
         return self._process.returncode
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 def until(condition: Callable[[], bool]) -> None:
     """Return once it holds; other processes are looked at, and nothing tells of them."""
-    give_up_at = time.monotonic() + 50
+    give_up_at = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < give_up_at
         time.sleep(0.01)
@@ -166,7 +166,7 @@ def test_kills_at_any_moment_and_again_and_again(server: Server, seed: int) -> N
         time.sleep(dice.uniform(0.0, 0.5))
         server.end(signal.SIGKILL)
         server.start()
-    submitter.join(60)
+    submitter.join(120)
     assert answered == run_ids
     runs = server.wait_ended(run_ids)
     assert set(runs) == set(run_ids)
@@ -198,7 +198,7 @@ def test_kills_while_runs_are_cancelled(server: Server) -> None:
         server.end(signal.SIGKILL)
         server.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(120)
     runs = server.wait_ended(run_ids)
     for run in runs.values():
         assert (run.status, run.reason) in {

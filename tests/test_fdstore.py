@@ -68,7 +68,7 @@ async def test_all_of_a_run_is_kept_by_name_before_it_counts(
 ) -> None:
     store = FdStore(manager.path, 2)
     heard: list[str] = []
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
 
             async def hear() -> None:
@@ -99,7 +99,7 @@ async def test_what_is_left_of_a_start_that_was_never_recorded_goes_first(
 ) -> None:
     """Else the next server would find two of a name, and take the dead one for the run."""
     store = FdStore(manager.path, 2, {"run-a.report": os.dup(pipe["stdout"])})
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(store.keep, "a", pipe)
             heard = [await manager.hear() for _ in range(4)]
@@ -125,7 +125,7 @@ async def test_what_does_not_get_through_goes_ahead_of_what_is_kept_next(
     store = FdStore(manager.path, 2000, left)
     for number in range(1000):  # more than a socket holds
         store.drop(str(number))
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(store.keep, "new", pipe)
             heard = [await manager.hear() for _ in range(1003)]

@@ -93,14 +93,14 @@ def container(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Contai
         yield made
         if made.unshare.poll() is None:
             os.kill(made.pid, signal.SIGTERM)
-            made.unshare.wait(20)
+            made.unshare.wait(120)
     finally:
         made.unshare.kill()
         made.unshare.communicate()
 
 
 async def test_what_falls_to_it_is_reaped_and_is_no_part_of_a_run(container: Container) -> None:
-    with trio.fail_after(60):
+    with trio.fail_after(300):
         run_id = container.command("submit", "--shell", "exec sleep 600").strip()
         await wait_until(lambda: container.run(run_id).status is Status.RUNNING)
         container.enter("setsid sleep 601 >/dev/null 2>&1 & (sleep 0.1 >/dev/null 2>&1 &)")
@@ -117,7 +117,7 @@ async def test_what_falls_to_it_is_reaped_and_is_no_part_of_a_run(container: Con
 async def test_no_signal_is_passed_on_but_the_stop_of_each_run(
     container: Container, tmp_path: Path
 ) -> None:
-    with trio.fail_after(60):
+    with trio.fail_after(300):
         line = f"exec 9<>{tmp_path}/fifo; {LISTENER}"
         os.mkfifo(tmp_path / "fifo")
         run_id = container.command("submit", "--", "bash", "-c", line).strip()
@@ -134,7 +134,7 @@ async def test_no_signal_is_passed_on_but_the_stop_of_each_run(
 
 async def test_what_a_run_leaves_behind_is_its_own_there_too(container: Container) -> None:
     """Known by its marks, or by its control group."""
-    with trio.fail_after(60):
+    with trio.fail_after(300):
         run_id = container.command(
             "submit", "--shell", "setsid sleep 602 >/dev/null 2>&1 & sleep 0.3; exit 3"
         ).strip()

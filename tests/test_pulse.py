@@ -10,7 +10,7 @@ from supervisor.pulse import Pulse
 
 async def test_it_wakes_everyone_who_waits() -> None:
     pulse = Pulse()
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             for _ in range(100):
                 nursery.start_soon(pulse.wait)
@@ -51,7 +51,7 @@ async def test_look_then_wait_misses_nothing() -> None:
             else:
                 await pulse.wait()
 
-    with trio.fail_after(10):
+    with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
             for pace in range(10):
                 nursery.start_soon(follow, pace)

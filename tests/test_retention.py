@@ -99,7 +99,7 @@ async def test_it_goes_on_by_itself(
         rig.supervisor.retention = Retention(runs=1)
         nursery.start_soon(keep_tidy, rig.supervisor)
         ids: list[str] = []
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             for _ in range(2):
                 ids += await ended(rig, 2, "exit 0")
                 while await known(rig, ids[:-1]):  # noqa: ASYNC110 - nothing tells of it

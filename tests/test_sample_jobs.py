@@ -29,7 +29,7 @@ def spec(job: str, **params: ParamValue) -> RunSpec:
 
 async def outcome(spec: RunSpec) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a run."""
-    with trio.fail_after(30):
+    with trio.fail_after(120):
         done = await trio.run_process(
             list(spec.argv),
             cwd=spec.cwd,
@@ -136,7 +136,7 @@ async def test_the_stubborn_tree_answers_sigterm_and_only_sigkill_ends_it() -> N
             seen += ESCAPE.sub("", chunk.decode())
 
     try:
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await wait_said("here, with a child of its own", 2)
             os.killpg(process.pid, signal.SIGTERM)
             await wait_said("child 1   SIGTERM? Not me.", 1)
@@ -146,7 +146,7 @@ async def test_the_stubborn_tree_answers_sigterm_and_only_sigkill_ends_it() -> N
         assert process.poll() is None
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         while await process.stdout.receive_some():
             pass  # its end: nobody of the tree holds the pipe any more
         await process.wait()

@@ -328,7 +328,7 @@ async def test_a_full_disk_loses_nothing_and_invents_nothing(small_disk: Path) -
     """Submits are refused, a stop works, output waits; it all goes on when there is room."""
     executor = FakeExecutor()
     async with open_rig(small_disk, executor, max_running=2) as rig:
-        with trio.fail_after(30):
+        with trio.fail_after(120):
             go = small_disk / "go"
             writer = await submit(
                 rig.supervisor, "write stdout first,", f"await {go}", "write stdout second"

@@ -29,7 +29,7 @@ def told(tmp_path: Path) -> Iterator[socket.socket]:
     """Where a service manager hears what it is told."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(str(tmp_path / "notify"))
-        sock.settimeout(10)
+        sock.settimeout(60)
         yield sock
 
 

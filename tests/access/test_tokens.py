@@ -34,7 +34,7 @@ def now() -> datetime:
 @asynccontextmanager
 async def started(directory: Path, **wishes: Any) -> AsyncIterator[Tokens]:
     """The tokens of a server that starts on this state and ends."""
-    with trio.fail_after(20):
+    with trio.fail_after(60):
         async with (
             open_journal(directory / "journal.db") as journal,
             open_tokens(journal, KEY, **wishes) as tokens,

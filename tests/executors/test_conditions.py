@@ -38,7 +38,7 @@ async def carry_out(
     """How a program ended under these conditions, and what it wrote."""
     spec = with_conditions(RunSpec(argv=argv, cwd="/"), conditions)
     await executor.check(spec)
-    with trio.fail_after(30), open_console(directory, a_run(spec)) as rig:
+    with trio.fail_after(120), open_console(directory, a_run(spec)) as rig:
         outcome = await executor.execute(rig.run, rig.console)
         return outcome, rig.output().decode()
 
@@ -145,7 +145,7 @@ async def test_what_cannot_be_set_is_a_start_that_failed_and_says_what(
 ) -> None:
     """Where it was not known before: never a run without its limit."""
     spec = RunSpec(argv=("true",), cwd="/", limits=RunLimits(nofile=2**31 - 1))
-    with trio.fail_after(30), open_console(tmp_path, a_run(spec)) as rig:
+    with trio.fail_after(60), open_console(tmp_path, a_run(spec)) as rig:
         outcome = await executor.execute(rig.run, rig.console)
     assert isinstance(outcome, NotStarted)
     assert outcome.message.startswith("cannot set limits.nofile for it: Operation not permitted")

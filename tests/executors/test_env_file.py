@@ -34,7 +34,7 @@ async def environment_of(
     """How `env` ended, the environment that it found, and nothing of that is in the record."""
     spec = RunSpec(argv=("/usr/bin/env", "-0"), cwd="/", env={"OWN": "job"})
     run = a_run(with_conditions(spec, conditions))
-    with trio.fail_after(30), open_console(directory, run) as rig:
+    with trio.fail_after(60), open_console(directory, run) as rig:
         outcome = await executor.execute(rig.run, rig.console)
         assert "hunter2" not in encode_run(rig.run)
         pairs = (entry.partition("=") for entry in os.fsdecode(rig.output()).split("\0")[:-1])

@@ -43,7 +43,7 @@ async def carry_out(
     """
     wanted = RunSpec(**{"argv": ("/bin/sh", "-c", line), "cwd": "/", **spec})
     run = a_run(with_conditions(wanted, conditions))
-    with trio.fail_after(30), open_console(directory, run) as rig:
+    with trio.fail_after(60), open_console(directory, run) as rig:
         outcome = await executor.execute(rig.run, rig.console)
         return outcome, rig.output().decode().splitlines()
 

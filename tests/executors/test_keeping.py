@@ -39,7 +39,7 @@ async def test_a_stop_that_comes_meanwhile_has_it_wait_again(tmp_path: Path) -> 
     try:
         if tracker.best is not Tracking.CGROUP:
             pytest.skip(why)
-        with trio.fail_after(20), open_console(tmp_path, run) as rig:
+        with trio.fail_after(60), open_console(tmp_path, run) as rig:
             async with trio.open_nursery() as nursery:
 
                 async def execute() -> None:
@@ -81,7 +81,7 @@ async def test_a_run_whose_terminal_cannot_be_taken_over_is_ended_and_lost(tmp_p
     launcher = Launcher()
     executor = LocalExecutor(launcher, instance="k", drain_s=1, store=store)
     try:
-        with trio.fail_after(20), open_console(tmp_path, run) as rig:
+        with trio.fail_after(60), open_console(tmp_path, run) as rig:
             outcome = await executor.reattach(
                 msgspec.structs.replace(run, process=ref), rig.console
             )

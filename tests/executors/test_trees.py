@@ -196,7 +196,7 @@ async def test_what_a_killed_server_left_in_a_control_group_is_killed(
     run = msgspec.structs.replace(a_run(RunSpec(argv=("true",), cwd="/")), process=gone)
     with subprocess.Popen(["/bin/sleep", "600"], env={}, start_new_session=True) as escapee:
         (group.path / "cgroup.procs").write_text(str(escapee.pid))
-        with trio.fail_after(20), open_console(tmp_path, run) as rig:
+        with trio.fail_after(60), open_console(tmp_path, run) as rig:
             outcome = await executor.reattach(run, rig.console)
         assert isinstance(outcome, Lost)
         assert outcome.killed == (escapee.pid,)

@@ -268,7 +268,7 @@ class TestFollowingEvents:
         async def live(name: str) -> None:
             await facts.lived(journal, (await journal.create(facts.submitted(name))).run)
 
-        with trio.fail_after(30):
+        with trio.fail_after(120):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(follow)
                 async with trio.open_nursery() as writers:

@@ -70,10 +70,10 @@ async def held_up(writer: ThreadWriter, nursery: trio.Nursery) -> AsyncIterator[
 
     def stand(_database: sqlite3.Connection) -> None:
         inside.set()
-        go_on.wait(30)
+        go_on.wait(300)
 
     nursery.start_soon(writer.write, stand)
-    await trio.to_thread.run_sync(inside.wait, 30)
+    await trio.to_thread.run_sync(inside.wait, 300)
     try:
         yield
     finally:

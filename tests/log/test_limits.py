@@ -105,7 +105,7 @@ async def test_a_full_log_does_not_hold_up_its_pipe(make: Make, tmp_path: Path) 
     async with trio.open_nursery() as nursery:
         ours, theirs = os.pipe()
         nursery.start_soon(trio.to_thread.run_sync, write_all, theirs, data)
-        with trio.fail_after(20):
+        with trio.fail_after(60):
             await capture(ours, log, OUT)
         os.close(ours)
     pieces = read(tmp_path)

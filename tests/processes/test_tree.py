@@ -82,7 +82,7 @@ async def test_a_signal_reaches_the_whole_tree_and_nobody_else(
         assert len(step.pids) == 4
         assert it.ref.pid in step.pids
         assert (step.signal, step.target, step.result) == ("TERM", f"group {it.ref.pid}", "sent")
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await it.wait_gone()
         assert not it.anyone_left()
         assert len(other.members()) == 2
@@ -91,7 +91,7 @@ async def test_a_signal_reaches_the_whole_tree_and_nobody_else(
 
 async def test_nobody_left_is_told(way: str) -> None:
     """The first process is not reaped here, but it has ended: no process is there."""
-    with tree() as it, trio.fail_after(10):
+    with tree() as it, trio.fail_after(60):
         it.send_signal("KILL")
         await it.wait_gone()
         assert it.members() == []
@@ -99,7 +99,7 @@ async def test_nobody_left_is_told(way: str) -> None:
 
 
 async def test_who_stays_is_waited_for() -> None:
-    with tree("ignore TERM") as it, trio.fail_after(10):
+    with tree("ignore TERM") as it, trio.fail_after(60):
         it.send_signal("TERM")
         with trio.move_on_after(0.1) as patience:
             await it.wait_gone()
@@ -108,7 +108,7 @@ async def test_who_stays_is_waited_for() -> None:
 
 
 async def test_a_suspended_tree_can_be_woken(way: str) -> None:
-    with tree() as it, trio.fail_after(10):
+    with tree() as it, trio.fail_after(60):
         it.send_signal("STOP")
         it.send_signal("TERM")
         assert len(it.members()) == 1
@@ -118,7 +118,7 @@ async def test_a_suspended_tree_can_be_woken(way: str) -> None:
 
 @pytest.mark.parametrize("name", ["RTMIN+2", "IO", "USR1"])
 async def test_any_signal_can_be_sent(name: str) -> None:
-    with tree() as it, trio.fail_after(10):
+    with tree() as it, trio.fail_after(60):
         assert it.send_signal(name).result == "sent"
         await it.wait_gone()
 
@@ -127,7 +127,7 @@ async def test_without_a_descriptor_the_group_is_reached_even_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nobody can be named then, and nobody is said to be gone."""
-    with tree("leave 60") as it, trio.fail_after(10):
+    with tree("leave 60") as it, trio.fail_after(60):
         with monkeypatch.context() as patch:
             patch.setattr(os, "listdir", full)
             assert it.anyone_left()

@@ -13,7 +13,7 @@ from tools.base import ROOT
 
 _BOOT = ROOT / "tests" / "systemd" / "boot-systemd.sh"
 _NOT_BOOTED = 125
-_PATIENCE_S = 300
+_PATIENCE_S = 850
 
 
 def run_booted(*command: str | Path) -> subprocess.CompletedProcess[str]:
