@@ -24,10 +24,11 @@ from supervisor.errors import BadRequest, Forbidden, NoSuchRun, Unauthenticated
 from supervisor.frames import Output
 from supervisor.messages import StatusMessage
 from supervisor.model import Actor, Status, Stream
+from supervisor.testing import wait_until
 from supervisor.wire import TokenRequest
 from tests.cli.conftest import Server, serving
 from tests.cutting import Proxy, open_proxy
-from tests.web.served import TOKEN, Site, running_site, until
+from tests.web.served import TOKEN, Site, running_site
 
 ADMIN = full_claims(Actor("user", "admin"))
 WAIT_S = 180
@@ -179,7 +180,7 @@ async def test_a_token_is_renewed_in_time_on_the_same_connection(site: Site, gat
     async with cutting(site) as proxy, trio.open_nursery() as nursery:
 
         async def open_after_renewals() -> None:
-            await until(lambda: len(given) >= 2 and expired(given[0]))
+            await wait_until(lambda: len(given) >= 2 and expired(given[0]))
             await open_gate(gate)
 
         nursery.start_soon(open_after_renewals)
@@ -211,7 +212,7 @@ async def test_a_token_file_is_read_again_before_the_token_in_it_expires(
             await site.running(run_id)
             first = file.read_text()
             file.write_text(await token_for(site))
-            await until(lambda: expired(first))
+            await wait_until(lambda: expired(first))
             await open_gate(gate)
 
         nursery.start_soon(renew)
@@ -234,9 +235,9 @@ async def test_a_revoked_token_is_replaced_and_nothing_is_missed(site: Site, gat
     async with cutting(site) as proxy, trio.open_nursery() as nursery:
 
         async def revoke() -> None:
-            await until(lambda: written(taken) == b"ready\n")
+            await wait_until(lambda: written(taken) == b"ready\n")
             await site.tokens.revoke(first.jti, ADMIN)
-            await until(lambda: proxy.connections == 2)
+            await wait_until(lambda: proxy.connections == 2)
             await open_gate(gate)
 
         nursery.start_soon(revoke)

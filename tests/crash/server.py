@@ -16,7 +16,7 @@ from supervisor.client.refusal import refusal
 from supervisor.wire import RunView
 from tests.crash.mortal import Mortals
 
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 LINES = 3000
 ENDLESS = frozenset({"long", "screen", "stubborn"})
 """The jobs whose runs end only when they are stopped."""
@@ -63,7 +63,7 @@ class Server:
         """Starts none."""
         self.directory = directory
         self.state = directory / "s"
-        self.client = Client(socket_address(str(self.state / "runwire.sock")), timeout_s=20)
+        self.client = Client(socket_address(str(self.state / "runwire.sock")), timeout_s=PATIENCE_S)
         self.configure("auto")
         self._stderr = (directory / "stderr").open("a", encoding="utf-8")
         self._mortals = Mortals(directory, self._stderr)
@@ -153,7 +153,7 @@ class Server:
 
     def wait_none_left(self) -> Mapping[int, str]:
         """What is left of the processes after all patience; nothing, one hopes."""
-        give_up_at = time.monotonic() + 10
+        give_up_at = time.monotonic() + PATIENCE_S
         while (left := self.processes()) and time.monotonic() < give_up_at:
             time.sleep(0.02)
         return left

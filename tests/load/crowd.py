@@ -21,7 +21,7 @@ from supervisor.wire import SubmitRequest
 from tests.cli.conftest import Server
 
 TOKEN = "devtoken"
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 LIMITS = (
     "max_running = 250\n[web.limits]\nmax_connections = 4096\nmax_connections_per_address = 4096"
 )
