@@ -75,7 +75,7 @@ def pipes() -> Iterator[tuple[tuple[int, int, int], Callable[[], tuple[bytes, by
 
 async def carry_out(launcher: Launcher, wanted: LaunchRequest) -> Result:
     """Launch, open the gate, read both outputs, reap."""
-    with trio.fail_after(20), pipes() as (stdio, read), await launcher.launch(wanted, stdio) as it:
+    with trio.fail_after(60), pipes() as (stdio, read), await launcher.launch(wanted, stdio) as it:
         it.open_gate()
         stdout, stderr = await trio.to_thread.run_sync(read)
         await it.wait_exited()
@@ -259,7 +259,7 @@ async def test_the_gate_closes_with_the_server(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(Path(launcher_module.__file__).parents[2])},
     )
     assert server.stdout is not None
-    with server.stdout, trio.fail_after(20):
+    with server.stdout, trio.fail_after(60):
         line = await trio.to_thread.run_sync(server.stdout.readline)
         pid, start_ticks, launcher_pid = (int(word) for word in line.split())
         assert is_there(ProcessRef(pid, start_ticks, ""))
@@ -370,6 +370,13 @@ async def test_a_launcher_that_does_not_answer_is_replaced(
 ) -> None:
     assert (await carry_out(launcher, request("true"))).code == 0
     monkeypatch.setattr(launcher_module, "PATIENCE_S", 0.3)
+    start = launcher._start
+
+    def start_another(channel: int) -> subprocess.Popen[bytes]:
+        monkeypatch.setattr(launcher_module, "PATIENCE_S", 60.0)  # which may take its time
+        return start(channel)
+
+    monkeypatch.setattr(launcher, "_start", start_another)
     assert launcher._process is not None
     os.kill(launcher._process.pid, signal.SIGSTOP)
     assert (await carry_out(launcher, request("true"))).code == 0
@@ -396,7 +403,7 @@ async def test_without_descriptors_there_is_a_reason_and_nothing_is_left(
     """Wherever they run out: before the launcher, for a pipe, for the pidfd, for /proc."""
     if running:
         assert (await carry_out(launcher, request("true"))).code == 0
-    with trio.fail_after(10), pipes() as (stdio, _read):
+    with trio.fail_after(60), pipes() as (stdio, _read):
         said: str | None = None
         with free_descriptors(free):
             try:
