@@ -143,21 +143,21 @@ async def test_a_run_that_wants_more_processes_is_told(
 async def test_a_run_gets_so_much_of_the_processors(
     executor: LocalExecutor, tmp_path: Path, limits: RunLimits
 ) -> None:
-    """A fifth of one: who computes has to wait four times as long, on however idle a machine."""
+    """A fifth of one: who computes has to wait for most of the time, on however idle a machine."""
     code = (
         "import time\n"
         "own = open('/proc/self/cgroup').read().split('0::')[1].split()[0]\n"
         "mount = [m.split()[1] for m in open('/proc/mounts') if ' cgroup2 ' in m][0]\n"
         "print(open(mount + own + '/cpu.max').read().strip())\n"
-        "began = time.monotonic()\n"
-        "while time.process_time() < 0.2: pass\n"
+        "began, computed = time.monotonic(), time.process_time()\n"
+        "while time.process_time() - computed < 0.2: pass\n"
         "print(time.monotonic() - began)"
     )
     outcome, said = await carry_out(executor, tmp_path, code, limits)
     assert isinstance(outcome, Exited)
     limit, took_s = said.splitlines()
     assert limit == "20000 100000"
-    assert float(took_s) > 0.3
+    assert float(took_s) > 2 * 0.2
 
 
 @under(io_weight=50)
