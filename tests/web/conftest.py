@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.gate import Gate, Gates
 from tests.web.served import OpenSite, Site, running_site
 
 
@@ -27,3 +28,13 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     """A server like any other."""
     async with running_site(tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Gates:
+    """Makes gates, each by a name of its own."""
+
+    def make(name: str) -> Gate:
+        return Gate(tmp_path / name)
+
+    return make

@@ -12,6 +12,7 @@ import trio
 import trio_websocket
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection
 
+from tests.patience import PATIENCE_S
 from tests.web.served import TOKEN, Site
 from web.socketio.door import SocketIo
 from web.socketio.late import LateSocketIo
@@ -92,10 +93,18 @@ class Polling:
     async def rest(self) -> list[str]:
         """All packets through the CLOSE of the session."""
         packets: list[str] = []
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             while "1" not in packets:
                 packets += await self.poll()
         return packets
+
+    async def told_until(self, kind: str) -> list[Said]:
+        """All messages through the first of this type; those that came with it as well."""
+        packets: list[str] = []
+        with trio.fail_after(PATIENCE_S):
+            while not any(message["type"] == kind for message in told(packets)):
+                packets += await self.poll()
+        return told(packets)
 
 
 async def opened(site: Site, run_id: str) -> Polling:
@@ -158,7 +167,7 @@ async def web_socket(
 
 async def heard(socket: WebSocketConnection) -> str:
     """The next packet."""
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         message = await socket.get_message()
         assert isinstance(message, str)
         return message
@@ -166,6 +175,6 @@ async def heard(socket: WebSocketConnection) -> str:
 
 async def closed(socket: WebSocketConnection) -> None:
     """Return once the server has closed it."""
-    with trio.fail_after(5), suppress(ConnectionClosed):
+    with trio.fail_after(PATIENCE_S), suppress(ConnectionClosed):
         while True:
             await socket.get_message()

@@ -9,6 +9,8 @@ from wsproto.connection import Connection as ClientFrames
 from wsproto.connection import ConnectionType
 from wsproto.events import CloseConnection
 
+from tests.patience import PATIENCE_S
+
 
 def handshake(*extra: bytes, version: bytes = b"13", path: bytes = b"/ws") -> bytes:
     lines = [
@@ -90,6 +92,9 @@ BAD_FRAMES = {
 }
 
 
+_MOST_AT_ONCE = 64 * 1024
+
+
 def close_code(answer: bytes) -> int:
     """The code of the close frame that ends what a server sent after its handshake."""
     client = ClientFrames(ConnectionType.CLIENT)
@@ -101,21 +106,22 @@ def close_code(answer: bytes) -> int:
 
 async def read_all(client: trio.SocketStream) -> bytes:
     """Everything until the server closes."""
-    got = b""
-    with trio.fail_after(5):
+    got = bytearray()
+    with trio.fail_after(PATIENCE_S):
         try:
             async for data in client:
                 got += data
         except trio.BrokenResourceError:
             pass
-    return got
+    return bytes(got)
 
 
 async def read_until(client: trio.SocketStream, mark: bytes) -> bytes:
-    got = b""
-    with trio.fail_after(5):
-        while mark not in got:
-            data = await client.receive_some()
-            assert data, f"closed before {mark!r}: {got!r}"
+    got = bytearray()
+    with trio.fail_after(PATIENCE_S):
+        # It may come behind much else: what was looked at is not looked at again.
+        while got.find(mark, max(0, len(got) - _MOST_AT_ONCE - len(mark))) < 0:
+            data = await client.receive_some(_MOST_AT_ONCE)
+            assert data, f"closed before {mark!r}: {got[-1000:]!r}"
             got += data
-    return got
+    return bytes(got)

@@ -54,7 +54,7 @@ class Restless:
         self._cuts_left = max(0, self._cuts_left - 1)
         while left and not self.has_everything:
             left -= 1
-            new = await watcher.hear(patience_s=60)
+            new = await watcher.hear()
             self.said += new
             self._at = max([self._at, *(m["next"] for m in output(new))])
             self._seq = max([self._seq, *(m["seq"] for m in new if m["type"] == "status")])

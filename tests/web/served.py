@@ -27,6 +27,7 @@ from supervisor.runquery import RunQuery
 from supervisor.service import Jobs, Supervisor, open_supervisor
 from supervisor.statedir import open_state_dir
 from supervisor.wire import CancelRequest
+from tests.patience import PATIENCE_S
 from web.app import open_app
 from web.auth.auth import Auth, make_auth
 from web.auth.bearer import open_bearer
@@ -38,7 +39,7 @@ from web.shutdown import Shutdown
 
 TOKEN = "t" * 32
 NO_KEYS = AuthSettings()
-QUICK = Pace(apart_s=0)
+QUICK = Pace(apart_s=0, patience_s=PATIENCE_S)
 UNENDED = RunQuery(status=(Status.QUEUED, Status.RUNNING), limit=1000)
 JOBS = """
 [jobs.hello]
@@ -84,13 +85,13 @@ class Site:
 
     async def ended(self, run_id: str) -> dict[str, Any]:
         """The run once it has ended."""
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             await self.supervisor.wait_ended(run_id)
         return await self.run(run_id)
 
     async def running(self, run_id: str, *, written: int = 0) -> dict[str, Any]:
         """The run once it is running and its log has `written` bytes."""
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             while True:
                 # Looked at before the next await, so that no change can be missed.
                 run = await self.supervisor.get(run_id)
@@ -160,7 +161,7 @@ async def running_site(
             async with httpx.AsyncClient(
                 base_url=f"http://127.0.0.1:{port}{settings.base_path}",
                 headers={"Authorization": f"Bearer {TOKEN}"},
-                timeout=20,
+                timeout=PATIENCE_S,
             ) as http:
                 yield Site(supervisor, tokens, http, path, shutdown, app)
             shutdown.begin()
@@ -171,6 +172,6 @@ async def running_site(
 
 async def until(condition: Callable[[], bool]) -> None:
     """Return once `condition` holds, for what nobody tells of."""
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await trio.sleep(0.005)

@@ -11,6 +11,7 @@ import trio
 from supervisor.access.claims import Claims, Scope
 from supervisor.config.settings import WebLimits
 from supervisor.model import Actor
+from tests.patience import PATIENCE_S
 from tests.web.served import TOKEN, OpenSite, Site
 from web.api.endpoints import ROUTES
 from web.api.route import Route
@@ -114,7 +115,7 @@ async def test_a_body_that_does_not_come_is_given_up(open_site: OpenSite) -> Non
                 b"POST /runs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                 b"Authorization: Bearer " + TOKEN.encode() + b"\r\nContent-Length: 9\r\n\r\n{"
             )
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE_S):
                 answer = b""
                 async for data in client:
                     answer += data
@@ -203,7 +204,7 @@ async def test_no_path_however_odd_does_anything_but_404(site: Site) -> None:
                 b"Authorization: Bearer " + TOKEN.encode() + b"\r\n\r\n"
             )
             answer = b""
-            with trio.fail_after(5):
+            with trio.fail_after(PATIENCE_S):
                 async for data in client:
                     answer += data
         assert answer.startswith(b"HTTP/1.1 404 "), (path, answer)

@@ -23,6 +23,7 @@ from supervisor.access.claims import full_claims
 from supervisor.config.authtable import AuthSettings
 from supervisor.model import Actor
 from supervisor.wire import TokenRequest
+from tests.patience import PATIENCE_S
 from tests.web.auth.test_jwks import provider
 from tests.web.keyring import jwk, key_file, key_set, sign
 from tests.web.served import OpenSite, Site
@@ -99,7 +100,7 @@ async def watching(
     """A WebSocket to the site. Raises Refused."""
     headers = [] if header is None else [(b"Authorization", f"Bearer {header}".encode())]
     host, port = site.address
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         stream: trio.SocketStream = (
             await trio.open_unix_socket(site.socket)
             if unix

@@ -14,6 +14,7 @@ import pytest
 import trio
 
 from tests.cli.conftest import Server
+from tests.patience import PATIENCE_S
 from tests.web.probes import (
     BAD_FRAMES,
     REFUSED,
@@ -165,7 +166,7 @@ def dial(server: Server, request: bytes) -> socket.socket:
     host, port = server.url.removeprefix("http://").rstrip("/").split(":")
     sock = socket.socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    sock.settimeout(20)
+    sock.settimeout(PATIENCE_S)
     sock.connect((host, int(port)))
     sock.sendall(request.replace(TOKEN.encode(), b"devtoken"))
     if request.endswith(b"\r\n\r\n"):
@@ -194,8 +195,8 @@ def test_sigterm_is_obeyed_at_once_whatever_clients_do_not_do(server: Server) ->
     began = time.monotonic()
     server.stop(signal.SIGTERM)
     # `yes` ends at once, and those who take nothing are waited for two seconds at most. The rest
-    # is for a busy machine; a stalled client alone would be given a minute.
-    assert time.monotonic() - began < 10
+    # is for a busy machine; a client that stalls would be given half a minute.
+    assert time.monotonic() - began < 25
     assert process.returncode == 0
     for client in clients:
         client.close()

@@ -13,6 +13,7 @@ import pytest
 import trio
 
 from supervisor import errors
+from tests.patience import PATIENCE_S
 from tests.web.served import OpenSite
 from tools.base import ROOT
 from web.api.endpoints import ROUTES
@@ -95,7 +96,7 @@ async def test_the_examples_work_as_they_stand(open_site: OpenSite, tmp_path: Pa
                 script.append(f"{{\n{text}\n}} > {tmp_path}/{number}")
         port = urlsplit(str(site.http.base_url)).port
         lines = "\n".join(script).replace("127.0.0.1:4000", f"127.0.0.1:{port}")
-        with trio.fail_after(30):
+        with trio.fail_after(2 * PATIENCE_S):
             done = await trio.run_process(
                 ["sh", "-c", lines], check=False, capture_stderr=True, cwd=tmp_path
             )

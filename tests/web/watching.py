@@ -15,10 +15,10 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
 from supervisor.model import Status, Stream
+from tests.patience import PATIENCE_S
 from tests.web.scene import Said, output, parsed
 from tests.web.served import TOKEN, Site
 
-PATIENCE_S = 20.0
 BINARY = "runwire.binary"
 
 
@@ -35,9 +35,9 @@ class Watcher:
         text = json.dumps(message) if isinstance(message, dict) else message
         await self.websocket.send_message(text)
 
-    async def hear(self, *, patience_s: float = PATIENCE_S) -> list[Said]:
+    async def hear(self) -> list[Said]:
         """The next message; several if it is one of frames."""
-        with trio.fail_after(patience_s):
+        with trio.fail_after(PATIENCE_S):
             said = parsed(await self.websocket.get_message())
         self.said += said
         return said

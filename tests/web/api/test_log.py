@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 
@@ -14,39 +14,14 @@ import trio
 from msgspec import Struct
 
 from supervisor.config.settings import WebLimits
+from tests.gate import Gates
+from tests.patience import PATIENCE_S
 from tests.web.served import TOKEN, OpenSite, Site, until
 
 MERGED = b"one\nTWO\nthree\n"
 
 
-class Gate:
-    """Lets a shell line go on when the test says so: `read x < FIFO` waits for `open`."""
-
-    def __init__(self, path: Path) -> None:
-        os.mkfifo(path)
-        self.path = path
-
-    @property
-    def wait(self) -> str:
-        return f"read x < '{self.path}'"
-
-    async def open(self) -> None:
-        with trio.fail_after(10):
-            async with await trio.open_file(self.path, "w") as fifo:
-                await fifo.write("go\n")
-
-
-@pytest.fixture
-def gate(tmp_path: Path) -> Callable[[str], Gate]:
-    """Makes gates, each by a name of its own."""
-
-    def make(name: str) -> Gate:
-        return Gate(tmp_path / name)
-
-    return make
-
-
-async def write_merged(site: Site, gate: Callable[[str], Gate], then: str = "exit 0") -> str:
+async def write_merged(site: Site, gate: Gates, then: str = "exit 0") -> str:
     """A run that has written MERGED, TWO to stderr, and goes on with `then`; its id.
 
     Two pipes have no order between them, so each write waits until the one before was kept.
@@ -62,7 +37,7 @@ async def write_merged(site: Site, gate: Callable[[str], Gate], then: str = "exi
     return run_id
 
 
-async def merged_run(site: Site, gate: Callable[[str], Gate]) -> str:
+async def merged_run(site: Site, gate: Gates) -> str:
     """A run that wrote MERGED and ended; its id."""
     run_id = await write_merged(site, gate)
     await site.ended(run_id)
@@ -109,14 +84,14 @@ async def streamed(
 
 async def read_at_least(pieces: AsyncIterator[bytes], count: int) -> bytes:
     got = b""
-    with trio.fail_after(10):
+    with trio.fail_after(PATIENCE_S):
         while len(got) < count:
             got += await anext(pieces)
     return got
 
 
 async def rest(pieces: AsyncIterator[bytes]) -> bytes:
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         return b"".join([piece async for piece in pieces])
 
 
@@ -138,7 +113,7 @@ def open_readers(site: Site) -> int:
 
 
 async def test_the_log_is_the_bytes_of_both_streams_in_the_order_they_came(
-    site: Site, gate: Callable[[str], Gate]
+    site: Site, gate: Gates
 ) -> None:
     run_id = await merged_run(site, gate)
     answer = await site.http.get(f"/runs/{run_id}/log")
@@ -151,9 +126,7 @@ async def test_the_log_is_the_bytes_of_both_streams_in_the_order_they_came(
     assert answer.headers["runwire-log-size"] == str(len(MERGED))
 
 
-async def test_one_stream_alone_is_what_the_program_wrote_to_it(
-    site: Site, gate: Callable[[str], Gate]
-) -> None:
+async def test_one_stream_alone_is_what_the_program_wrote_to_it(site: Site, gate: Gates) -> None:
     run_id = await merged_run(site, gate)
     for stream, bytes_ in (("stdout", b"one\nthree\n"), ("stderr", b"TWO\n")):
         answer = await site.http.get(f"/runs/{run_id}/log?stream={stream}")
@@ -162,7 +135,7 @@ async def test_one_stream_alone_is_what_the_program_wrote_to_it(
 
 
 async def test_from_is_an_offset_in_the_merged_log_whatever_is_shown(
-    site: Site, gate: Callable[[str], Gate]
+    site: Site, gate: Gates
 ) -> None:
     run_id = await merged_run(site, gate)
     for start in range(len(MERGED) + 1):
@@ -176,7 +149,7 @@ async def test_from_is_an_offset_in_the_merged_log_whatever_is_shown(
 
 
 async def test_a_negative_from_counts_from_the_end_and_begins_a_line(
-    site: Site, gate: Callable[[str], Gate]
+    site: Site, gate: Gates
 ) -> None:
     run_id = await merged_run(site, gate)
     for start, expected in ((-1, b"three\n"), (-7, b"TWO\nthree\n"), (-1000, MERGED)):
@@ -185,7 +158,7 @@ async def test_a_negative_from_counts_from_the_end_and_begins_a_line(
         assert answer.headers["runwire-log-offset"] == str(len(MERGED) - len(expected))
 
 
-async def test_a_range_is_206_and_exact(site: Site, gate: Callable[[str], Gate]) -> None:
+async def test_a_range_is_206_and_exact(site: Site, gate: Gates) -> None:
     run_id = await merged_run(site, gate)
 
     async def ask(value: str, query: str = "") -> httpx.Response:
@@ -206,9 +179,7 @@ async def test_a_range_is_206_and_exact(site: Site, gate: Callable[[str], Gate])
     assert (both.status_code, both.json()["field"]) == (422, "from")
 
 
-async def test_a_range_counts_only_for_the_plain_form(
-    site: Site, gate: Callable[[str], Gate]
-) -> None:
+async def test_a_range_counts_only_for_the_plain_form(site: Site, gate: Gates) -> None:
     run_id = await merged_run(site, gate)
     for query, expected in (("?stream=stdout", b"one\nthree\n"), ("?follow=1", MERGED)):
         answer = await site.http.get(f"/runs/{run_id}/log{query}", headers={"Range": "bytes=4-7"})
@@ -216,7 +187,7 @@ async def test_a_range_counts_only_for_the_plain_form(
 
 
 async def test_an_ended_log_has_an_etag_that_saves_sending_it_again(
-    site: Site, gate: Callable[[str], Gate]
+    site: Site, gate: Gates
 ) -> None:
     run_id = await merged_run(site, gate)
     path = f"/runs/{run_id}/log"
@@ -231,19 +202,17 @@ async def test_an_ended_log_has_an_etag_that_saves_sending_it_again(
         assert (await site.http.get(path, headers=headers)).status_code == status
 
 
-async def test_download_names_a_file(site: Site, gate: Callable[[str], Gate]) -> None:
+async def test_download_names_a_file(site: Site, gate: Gates) -> None:
     run_id = await merged_run(site, gate)
     answer = await site.http.get(f"/runs/{run_id}/log?download=1")
     assert answer.headers["content-disposition"] == f'attachment; filename="{run_id}.log"'
 
 
-async def test_head_tells_the_size_and_sends_nothing(
-    site: Site, gate: Callable[[str], Gate]
-) -> None:
+async def test_head_tells_the_size_and_sends_nothing(site: Site, gate: Gates) -> None:
     door = gate("g")
     run_id = await site.shell(f"echo hi; {door.wait}")
     await site.running(run_id, written=3)
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         answer = await site.http.head(f"/runs/{run_id}/log?follow=1")
         plain = await site.http.head(f"/runs/{run_id}/log")
     assert (answer.status_code, answer.content) == (200, b"")
@@ -287,7 +256,7 @@ async def test_twenty_megabytes_and_five_come_back_exact_per_stream(
 
 
 async def test_follow_gives_what_is_there_then_what_comes_then_ends(
-    site: Site, gate: Callable[[str], Gate]
+    site: Site, gate: Gates
 ) -> None:
     door = gate("g")
     run_id = await site.shell(f"echo early; {door.wait}; echo late")
@@ -318,7 +287,7 @@ async def test_following_a_waiting_run_that_is_cancelled_ends(open_site: OpenSit
             assert await rest(pieces) == b""
 
 
-async def test_follow_one_stream_from_an_offset(site: Site, gate: Callable[[str], Gate]) -> None:
+async def test_follow_one_stream_from_an_offset(site: Site, gate: Gates) -> None:
     door = gate("g")
     run_id = await write_merged(site, gate, f"{door.wait}; echo err >&2; echo four")
     await site.running(run_id, written=len(MERGED))
@@ -330,7 +299,7 @@ async def test_follow_one_stream_from_an_offset(site: Site, gate: Callable[[str]
 
 
 async def test_a_viewer_who_comes_back_at_their_offset_misses_nothing(
-    site: Site, gate: Callable[[str], Gate]
+    site: Site, gate: Gates
 ) -> None:
     doors = [gate(f"g{number}") for number in range(4)]
     line = "; ".join(f"echo {number}{number}; {door.wait}" for number, door in enumerate(doors))
@@ -345,9 +314,7 @@ async def test_a_viewer_who_comes_back_at_their_offset_misses_nothing(
     assert got == b"00\n11\n22\n33\n"
 
 
-async def test_a_viewer_who_goes_leaves_nothing_open(
-    site: Site, gate: Callable[[str], Gate]
-) -> None:
+async def test_a_viewer_who_goes_leaves_nothing_open(site: Site, gate: Gates) -> None:
     door = gate("g")
     run_id = await site.shell(f"echo hi; {door.wait}")
     await site.running(run_id, written=3)
@@ -362,10 +329,12 @@ async def test_a_viewer_who_goes_leaves_nothing_open(
 
 
 async def test_a_viewer_who_never_reads_holds_up_neither_the_run_nor_another_viewer(
-    open_site: OpenSite,
+    open_site: OpenSite, gate: Gates
 ) -> None:
-    async with open_site(limits=WebLimits(send_timeout_s=0.5)) as site:
-        run_id = await site.shell("sleep 0.2; head -c 30000000 /dev/zero")
+    # What is long enough for the other viewer, which this process has to read for as well.
+    async with open_site(limits=WebLimits(send_timeout_s=3)) as site:
+        door = gate("g")
+        run_id = await site.shell(f"{door.wait}; head -c 30000000 /dev/zero")
         stalled = trio.socket.socket()
         await stalled.connect(site.address)
         await stalled.send(
@@ -373,6 +342,7 @@ async def test_a_viewer_who_never_reads_holds_up_neither_the_run_nor_another_vie
             f"Authorization: Bearer {TOKEN}\r\n\r\n".encode()
         )
         async with streamed(site, f"/runs/{run_id}/log?follow=1") as (_, pieces):
+            await door.open()
             assert len(await rest(pieces)) == 30_000_000
         assert (await site.ended(run_id))["status"] == "succeeded"
         await until(lambda: open_readers(site) == 0)

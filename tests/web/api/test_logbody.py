@@ -23,6 +23,7 @@ from supervisor.logview import LogView
 from supervisor.model import Stream
 from supervisor.spec import RunSpec
 from supervisor.testing.rig import a_run
+from tests.patience import PATIENCE_S
 from web.api import logbody
 from web.api.logbody import LogCursor, Wanted, merged, raw_bytes, start_offset
 
@@ -43,7 +44,7 @@ def live() -> LiveRun:
 
 
 async def read(directory: Path, wanted: Wanted, live: LiveRun | None = None) -> bytes:
-    with LogView(directory, "run", live) as view, trio.fail_after(10):
+    with LogView(directory, "run", live) as view, trio.fail_after(PATIENCE_S):
         return b"".join([piece async for piece in raw_bytes(LogCursor(view, wanted))])
 
 
@@ -109,7 +110,7 @@ async def test_many_tiny_writes_come_whole(tmp_path: Path, writer: LogWriter) ->
 async def test_at_the_end_of_a_live_log_the_viewer_waits_to_be_woken(
     tmp_path: Path, writer: LogWriter, live: LiveRun
 ) -> None:
-    with LogView(tmp_path, "run", live) as view, trio.fail_after(10):
+    with LogView(tmp_path, "run", live) as view, trio.fail_after(PATIENCE_S):
         cursor = LogCursor(view, Wanted(0, None))
         async with trio.open_nursery() as nursery:
             got: list[Piece] = []
@@ -132,7 +133,7 @@ async def test_a_stream_that_is_silent_moves_on_all_the_same(
     tmp_path: Path, writer: LogWriter, live: LiveRun
 ) -> None:
     writer.append(b"noise", ERR)
-    with LogView(tmp_path, "run", live) as view, trio.fail_after(10):
+    with LogView(tmp_path, "run", live) as view, trio.fail_after(PATIENCE_S):
         cursor = LogCursor(view, Wanted(0, None, OUT))
         async with trio.open_nursery() as nursery:
 
@@ -149,7 +150,7 @@ async def test_a_stream_that_is_silent_moves_on_all_the_same(
 async def test_the_last_bytes_are_not_lost_when_the_log_completes_meanwhile(
     tmp_path: Path, writer: LogWriter, live: LiveRun
 ) -> None:
-    with LogView(tmp_path, "run", live) as view, trio.fail_after(10):
+    with LogView(tmp_path, "run", live) as view, trio.fail_after(PATIENCE_S):
         cursor = LogCursor(view, Wanted(0, None))
         writer.append(b"last", OUT)
         live.log_complete = True

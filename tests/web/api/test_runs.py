@@ -10,6 +10,7 @@ import trio
 
 from supervisor.access.claims import Claims, Scope
 from supervisor.model import Actor
+from tests.patience import PATIENCE_S
 from tests.web.served import OpenSite, Site
 from web.auth.auth import Auth
 
@@ -113,7 +114,7 @@ async def test_a_job_by_name_and_a_command_are_different_rights(open_site: OpenS
         assert problem(denied, 403, "forbidden")["scope"] == "runs:submit"
         for run, mine, other in ((of_job, submit, execute), (of_own, execute, submit)):
             run_id = run.json()["id"]
-            with trio.fail_after(10):
+            with trio.fail_after(PATIENCE_S):
                 await site.supervisor.wait_ended(run_id)
             problem(await post(f"/runs/{run_id}/retry", other), 403, "forbidden")
             assert (await post(f"/runs/{run_id}/retry", mine)).status_code == 201

@@ -13,16 +13,20 @@ import trio
 
 from supervisor.log.trimming import trim
 from supervisor.logsearch import MAX_OPEN
+from supervisor.model import Stream
+from tests.patience import PATIENCE_S
 from tests.web.served import TOKEN, OpenSite, Site, until
+from tests.web.watching import faucet
 
 GIB = 1024**3
+OUT, ERR = Stream.STDOUT, Stream.STDERR
 
 Lines = list[dict[str, Any]]
 
 
 async def found(site: Site, run_id: str, **query: Any) -> Lines:
     """The lines of the answer to a search that is let in; the last one is the end."""
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         answer = await site.http.get(f"/runs/{run_id}/log/search", params=query)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"] == "application/x-ndjson"
@@ -82,10 +86,15 @@ async def test_text_and_expressions_with_and_without_case(open_site: OpenSite) -
         assert await offsets(q="^axb$", regex=1, case=0) == [8, 12]
 
 
-async def test_a_line_is_one_of_its_stream_whatever_the_other_wrote(open_site: OpenSite) -> None:
+async def test_a_line_is_one_of_its_stream_whatever_the_other_wrote(
+    open_site: OpenSite, tmp_path: Path
+) -> None:
     async with open_site() as site:
-        run_id = await site.shell("printf needle; echo needle >&2; sleep 0.05; echo s")
-        await site.ended(run_id)
+        async with faucet(site, tmp_path) as tap:
+            for stream, data in ((OUT, b"needle"), (ERR, b"needle\n"), (OUT, b"s\n")):
+                await tap.write(stream, data)
+            await tap.end()
+        run_id = tap.run_id
         hits = (await found(site, run_id, q="needle"))[:-1]
         assert {(hit["stream"], hit["text"]) for hit in hits} == {
             ("stdout", "needles"),
@@ -197,8 +206,8 @@ async def test_a_search_ends_when_its_client_goes(open_site: OpenSite) -> None:
                 f"Host: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
             )
             await until(lambda: searches.open == 1)
-        with trio.fail_after(3):
-            await until(lambda: searches.open == 0)
+        # All of it would take far longer than there is patience.
+        await until(lambda: searches.open == 0)
 
 
 async def test_only_so_many_searches_are_under_way(open_site: OpenSite) -> None:

@@ -7,7 +7,8 @@ import trio
 
 from tests.web.served import OpenSite, Site
 
-STUBBORN = "trap '' TERM; sleep 60 & echo ready; while :; do sleep 0.05; done"
+STUBBORN = "trap '' TERM; sleep 60 & echo ready; wait"
+"""Two processes, always the same."""
 
 
 async def test_the_receipt_tells_all_that_a_stop_did(site: Site) -> None:
@@ -86,11 +87,12 @@ async def test_a_scope_that_is_none_is_refused_by_name(site: Site, call: str) ->
 
 async def test_limits_can_be_given_with_the_run(open_site: OpenSite) -> None:
     async with open_site(max_running=1) as site:
-        silent = await site.shell("sleep 60", no_output_timeout=0.3)
+        holder = await site.shell("sleep 600")
         hasty = await site.shell("true", queue_timeout="100ms")
         ended = await site.ended(hasty)
         assert (ended["reason"], ended["spec"]["queue_timeout_s"]) == ("queue_timeout", 0.1)
-        ended = await site.ended(silent)
+        await site.http.post(f"/runs/{holder}/cancel", json={"force": True})
+        ended = await site.ended(await site.shell("sleep 600", no_output_timeout=0.3))
         assert (ended["reason"], ended["stop"]["cause"]) == (
             "no_output_timeout",
             "no_output_timeout",

@@ -14,6 +14,7 @@ import trio
 from supervisor.access.claims import full_claims
 from supervisor.model import SYSTEM, Stream
 from supervisor.wire import TokenRequest
+from tests.patience import PATIENCE_S
 from tests.web.scene import output
 from tests.web.served import Site
 from tests.web.watching import watch
@@ -56,7 +57,7 @@ async def send(site: Site, run_id: str, data: bytes, **query: str) -> dict[str, 
 async def wait_for_text(site: Site, run_id: str, text: bytes) -> None:
     """Return once that stands in the log."""
     run = await site.supervisor.get(run_id)
-    with trio.fail_after(20), site.supervisor.open_log(run) as view:
+    with trio.fail_after(PATIENCE_S), site.supervisor.open_log(run) as view:
         while text not in (log := await log_of(site, run_id)):
             with trio.move_on_after(0.5):
                 while view.reader.size == len(log):

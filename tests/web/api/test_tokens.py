@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from supervisor.wire import NewToken
+from tests.patience import PATIENCE_S
 from tests.web.served import OpenSite, Site
 
 
@@ -237,7 +238,7 @@ class TestFollowing:
     async def follow(self, site: Site, run_id: str, token: str) -> bytes:
         """What came before the connection broke. Raises nothing if it ended well."""
         got = b""
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             async with site.http.stream(
                 "GET", f"/runs/{run_id}/log?follow=1", headers=bearer(token)
             ) as answer:

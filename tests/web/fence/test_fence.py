@@ -12,11 +12,14 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 from quart import Response, request, websocket
 from quart_trio import QuartTrio
+from trio.testing import MockClock
 
 from supervisor.config.bind import Bind
 from supervisor.config.settings import WebLimits
+from tests.patience import PATIENCE_S
 from tests.web.probes import (
     BAD_FRAMES,
     REFUSED,
@@ -27,6 +30,7 @@ from tests.web.probes import (
     read_until,
 )
 from tests.web.served import until
+from web.fence import connection, fence
 from web.fence.fence import serve_web
 from web.fence.listen import open_tcp, open_unix
 
@@ -135,7 +139,7 @@ async def serve(nursery: trio.Nursery) -> AsyncIterator[Serve]:
     started: list[Served] = []
 
     async def start(
-        limits: WebLimits = QUICK, sockets: list[socket.socket] | None = None
+        limits: WebLimits = PATIENT, sockets: list[socket.socket] | None = None
     ) -> Served:
         sockets = sockets or open_tcp(ANYWHERE)
         served = Served(sockets)
@@ -170,7 +174,9 @@ async def test_h2c_upgrade_is_answered_in_http_1_1(serve: Serve) -> None:
     for settings in (b"AAMAAABkAAQAoAAAAAIAAAAA", b"!!"):
         answer = await served.tell(
             b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\n"
-            b"Connection: Upgrade, HTTP2-Settings\r\nHTTP2-Settings: " + settings + b"\r\n\r\n"
+            b"Connection: close, Upgrade, HTTP2-Settings\r\nHTTP2-Settings: "
+            + settings
+            + b"\r\n\r\n"
         )
         assert answer.startswith(b"HTTP/1.1 200"), answer
         assert b"upgrade" not in answer.lower()
@@ -205,7 +211,7 @@ async def test_an_invalid_frame_ends_only_its_own_connection_and_says_why(
         await client.send_all(raw)
         answer += await read_all(client)
     assert close_code(answer) == code
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         await served.left.wait()
     assert await served.alive()
 
@@ -220,7 +226,7 @@ async def test_a_frame_of_which_only_the_head_comes_is_waited_for_until_its_clie
         await client.send_all(b"\x81\xff\x7f" + b"\xff" * 7 + bytes(4))
         await client.receive_some()
         assert await served.alive()
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         await served.left.wait()
 
 
@@ -240,7 +246,7 @@ async def test_a_ping_is_answered_while_messages_lie_unread(serve: Serve) -> Non
 async def test_a_client_that_vanishes_or_stalls_while_it_is_sent_to_stops_the_sender(
     serve: Serve, path: str, how: str
 ) -> None:
-    served = await serve()
+    served = await serve(QUICK if how == "stall" else PATIENT)
     client = await served.dial(rcvbuf=4096)
     head = handshake() if path == "/ws" else GET.replace(b"/ ", b"/big ", 1)
     await client.send_all(head)
@@ -249,22 +255,21 @@ async def test_a_client_that_vanishes_or_stalls_while_it_is_sent_to_stops_the_se
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     if how != "stall":
         await client.aclose()
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         await served.left.wait()
     assert await served.alive()
     await client.aclose()
 
 
-async def test_a_slow_client_that_moves_is_not_dropped(serve: Serve) -> None:
-    served = await serve()
+async def test_a_slow_client_that_moves_is_not_dropped(serve: Serve, mock_clock: MockClock) -> None:
+    served = await serve(QUICK)
     async with await served.dial(rcvbuf=4096) as client:
         await client.send_all(GET.replace(b"/ ", b"/big ", 1))
-        # Far longer than `send_s` in all, and a little in each.
-        deadline = trio.current_time() + 3 * QUICK.send_timeout_s
-        with trio.fail_after(30):
-            while trio.current_time() < deadline:
-                assert await client.receive_some(16 * 1024)
-                await trio.sleep(QUICK.send_timeout_s / 10)
+        # Far longer than `send_timeout_s` in all, and a little in each.
+        for _ in range(30):
+            assert await client.receive_some(16 * 1024)
+            await trio.testing.wait_all_tasks_blocked()
+            mock_clock.jump(QUICK.send_timeout_s / 10)
         assert not served.left.is_set()
 
 
@@ -272,7 +277,7 @@ async def test_the_application_is_cancelled_when_its_client_goes(serve: Serve) -
     served = await serve()
     client = await served.dial()
     await client.send_all(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         await served.entered.wait()
         await client.aclose()
         await served.left.wait()
@@ -282,7 +287,7 @@ async def test_even_when_the_client_had_sent_its_next_request_already(serve: Ser
     served = await serve()
     client = await served.dial()
     await client.send_all(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n" + GET)
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         await served.entered.wait()
         await client.aclose()
         await served.left.wait()
@@ -297,9 +302,9 @@ async def test_a_client_that_sends_ahead_without_end_is_cut(serve: Serve) -> Non
             while True:
                 await client.send_all(GET * 1000)
 
-        with trio.fail_after(5), pytest.raises(trio.BrokenResourceError):
+        with trio.fail_after(PATIENCE_S), pytest.raises(trio.BrokenResourceError):
             await send_without_end()
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         await served.left.wait()
     assert await served.alive()
 
@@ -313,21 +318,25 @@ async def test_requests_sent_together_are_answered_in_order(serve: Serve) -> Non
     assert [body.strip() for body in bodies] == [b"hello", b"one", b"hello", b"two", b"hello"]
 
 
-async def test_a_connection_is_kept_for_the_next_request_but_not_for_ever(serve: Serve) -> None:
-    served = await serve()
+async def test_a_connection_is_kept_for_the_next_request_but_not_for_ever(
+    serve: Serve, mock_clock: MockClock
+) -> None:
+    served = await serve(QUICK)
     async with await served.dial() as client:
         for _ in range(3):
             await client.send_all(GET)
             await read_until(client, b"hello")
-        # Nothing more is asked: the server ends it, after `idle_s`.
+        # Nothing more is asked: the server ends it, after `idle_timeout_s`.
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(QUICK.idle_timeout_s)
         assert await read_all(client) == b""
 
 
 @pytest.mark.parametrize("begin", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nX-A: "])
 async def test_a_head_that_never_completes_is_given_up(serve: Serve, begin: bytes) -> None:
-    served = await serve()
+    served = await serve(QUICK)
     async with await served.dial() as client:
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             try:
                 await client.send_all(begin)
                 while True:  # one more byte now and then does not buy more time
@@ -338,8 +347,11 @@ async def test_a_head_that_never_completes_is_given_up(serve: Serve, begin: byte
     assert await served.alive()
 
 
-async def test_a_body_too_much_is_answered_before_the_connection_goes(serve: Serve) -> None:
-    served = await serve(PATIENT)
+async def test_a_body_too_much_is_answered_before_the_connection_goes(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_LINGER_S", PATIENCE_S)
+    served = await serve()
     async with await served.dial() as client:
         # The route reads no body, so the answer comes while the client still has much to send.
         await client.send_all(b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000\r\n\r\nabc")
@@ -372,16 +384,17 @@ async def test_connections_past_the_bound_are_told_so_and_room_comes_back(serve:
     assert b"too_many_connections" in answer
     assert b"retry-after: 5" in answer
     await first.aclose()
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         while not await served.alive():
             await trio.lowlevel.checkpoint()
     await second.aclose()
 
 
 async def test_shutdown_lets_a_short_answer_finish_and_closes_idle_connections(
-    serve: Serve,
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    served = await serve(PATIENT)
+    monkeypatch.setattr(fence, "_SHUTDOWN_S", PATIENCE_S)
+    served = await serve()
     async with await served.dial() as idle, await served.dial() as posting:
         await idle.send_all(GET)
         await read_until(idle, b"hello")
@@ -400,7 +413,7 @@ async def test_shutdown_lets_a_short_answer_finish_and_closes_idle_connections(
 async def test_shutdown_is_not_held_by_a_client_that_stalls(path: bytes) -> None:
     sockets = open_tcp(ANYWHERE)
     served = Served(sockets)
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENT.send_timeout_s / 2):
         async with trio.open_nursery() as nursery:
             await nursery.start(
                 serve_web,
@@ -427,7 +440,7 @@ async def test_a_unix_socket_tells_who_connected(tmp_path: Path) -> None:
     served = Served(tcp)
     async with trio.open_nursery() as nursery:
         await nursery.start(
-            serve_web, make_app(lambda: served), [*tcp, open_unix(path)], QUICK, served.shutdown
+            serve_web, make_app(lambda: served), [*tcp, open_unix(path)], PATIENT, served.shutdown
         )
         async with await trio.open_unix_socket(path) as client:
             await client.send_all(GET.replace(b"/ ", b"/peer ", 1))
@@ -444,14 +457,14 @@ async def test_no_query_is_ever_logged_and_a_path_cannot_forge_a_line(
     await served.tell(
         b"GET /%0aforged?token=SECRET HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     )
-    lines = access_lines(caplog)
-    assert any(" GET /%0aforged 404 " in line for line in lines)
+    await until(lambda: any(" GET /%0aforged 404 " in line for line in access_lines(caplog)))
     assert "SECRET" not in caplog.text
 
 
 async def test_a_client_that_closes_once_it_has_everything_was_not_cut_off(
-    serve: Serve, caplog: pytest.LogCaptureFixture
+    serve: Serve, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(connection, "_FINISH_S", PATIENCE_S)
     caplog.set_level(logging.INFO)
     served = await serve()
     for _ in range(30):

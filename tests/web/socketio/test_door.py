@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import trio
+from trio_websocket import ConnectionClosed
 
-from supervisor.access.claims import full_claims
-from supervisor.model import Actor
+from supervisor.model import Stream
+from tests.gate import Gates
+from tests.patience import PATIENCE_S
 from tests.web.polled import (
     Polling,
     Refused,
@@ -20,33 +24,41 @@ from tests.web.polled import (
     watching,
     web_socket,
 )
+from tests.web.scene import output
 from tests.web.served import TOKEN, OpenSite, Site, until
+from tests.web.watching import faucet
 from web.socketio import door as socketio
+from web.socketio.engineio import Session
 
-ADMIN = full_claims(Actor("user", "admin"))
-ORIGIN = "https://dash.example"
+
+def only(site: Site) -> Session:
+    """The one session that there is."""
+    (session,) = sessions(site)._sessions.values()
+    return session
 
 
 # --- polling -------------------------------------------------------------------------------------
 
 
-async def test_a_polling_client_is_told_everything_and_then_let_go(site: Site) -> None:
-    run_id = await site.shell("echo out; sleep 0.1; echo err >&2")
-    client = Polling(site)
-    terms = await client.open(run_id)
+async def test_a_polling_client_is_told_everything_and_then_let_go(
+    site: Site, tmp_path: Path
+) -> None:
+    async with faucet(site, tmp_path) as tap:
+        client = Polling(site)
+        terms = await client.open(tap.run_id)
+        connected = await client.connect(token=TOKEN)
+        await tap.write(Stream.STDOUT, b"out\n")
+        await tap.write(Stream.STDERR, b"err\n")
+        await tap.end()
     assert terms["upgrades"] == ["websocket"]
     assert (terms["pingInterval"], terms["pingTimeout"], terms["maxPayload"]) == (
         25_000,
         20_000,
         65_536,
     )
-    connected = await client.connect(token=TOKEN)
     assert connected["sid"] != terms["sid"]
-    messages: list[str] = []
-    while not messages or told(messages)[-1]["type"] != "end":
-        messages += await client.poll()
-    output = [message for message in told(messages) if message["type"] in {"stdout", "stderr"}]
-    assert [message["data"] for message in output] == ["out\n", "err\n"]
+    written = output(await client.told_until("end"))
+    assert [message["data"] for message in written] == ["out\n", "err\n"]
     await client.say("1")
     assert (await client.ask()).status_code == 400
     await until(lambda: sessions(site).count == 0)
@@ -137,7 +149,7 @@ async def test_a_session_ends_with_a_second_poll_at_once(site: Site) -> None:
     async def poll() -> None:
         statuses.append((await client.ask()).status_code)
 
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(poll)
             nursery.start_soon(poll)
@@ -148,25 +160,25 @@ async def test_a_session_ends_with_a_second_poll_at_once(site: Site) -> None:
 async def test_a_client_that_hangs_up_while_it_polls_is_gone(site: Site) -> None:
     run_id = await site.shell("echo x; sleep 60")
     client = await watching(site, run_id)
-    while told(await client.poll())[-1]["type"] != "stdout":
-        pass
-    with trio.move_on_after(0.1):
-        await client.poll()
+    await client.told_until("stdout")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(client.poll)
+        await until(lambda: only(site)._polled)
+        nursery.cancel_scope.cancel()
     await until(lambda: sessions(site).count == 0)
 
 
-async def test_a_client_that_takes_nothing_holds_up_nobody(site: Site) -> None:
-    run_id = await site.shell("sleep 0.2; seq 1000000")
+async def test_a_client_that_takes_nothing_holds_up_nobody(site: Site, gate: Gates) -> None:
+    door = gate("g")
+    run_id = await site.shell(f"{door.wait}; seq 1000000")
     client = await watching(site, run_id)
-    (session,) = sessions(site)._sessions.values()
+    session = only(site)
+    await door.open()
     ended = await site.ended(run_id)
     assert ended["status"] == "succeeded"
     # One batch, and the message that made it one.
     assert sum(len(packet.data) for packet in session._to_say) < 2 * 256 * 1024
-    packets: list[str] = []
-    while not packets or told(packets[-1:])[-1]["type"] != "end":
-        packets += await client.poll()
-    texts = [message["data"] for message in told(packets) if message["type"] == "stdout"]
+    texts = [message["data"] for message in output(await client.told_until("end"))]
     assert "".join(texts) == "".join(f"{number}\n" for number in range(1, 1_000_001))
 
 
@@ -176,8 +188,7 @@ async def test_a_client_that_takes_nothing_holds_up_nobody(site: Site) -> None:
 async def test_a_polling_client_changes_to_a_websocket(site: Site) -> None:
     run_id = await site.shell("echo one; sleep 60")
     client = await watching(site, run_id)
-    while told(await client.poll())[-1]["type"] != "stdout":
-        pass
+    await client.told_until("stdout")
     polls: list[list[str]] = []
 
     async def poll() -> None:
@@ -202,16 +213,17 @@ async def test_a_polling_client_changes_to_a_websocket(site: Site) -> None:
 async def test_a_websocket_that_does_not_work_out_leaves_polling_as_it_was(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socketio, "_UPGRADE_WAIT_S", 0.2)
     run_id = await site.shell("echo one; sleep 60")
     client = await watching(site, run_id)
     for words in (("nonsense",), ("2probe", "nonsense"), ("2probe",), ()):
+        if "nonsense" not in words:  # and so it is waited for more
+            monkeypatch.setattr(socketio, "_UPGRADE_WAIT_S", 0.2)
         async with web_socket(site, sid=client.query["sid"]) as socket:
-            for word in words:
-                await socket.send_message(word)
+            with suppress(ConnectionClosed):
+                for word in words:
+                    await socket.send_message(word)
             await closed(socket)
-    while told(await client.poll())[-1]["type"] != "stdout":
-        pass
+    await client.told_until("stdout")
 
 
 async def test_only_one_websocket_may_be_tried_at_once(site: Site) -> None:
@@ -248,19 +260,24 @@ async def test_a_websocket_ends_with_what_makes_no_sense(site: Site, nonsense: s
 async def test_who_is_there_when_the_server_ends_is_to_come_again(open_site: OpenSite) -> None:
     async with open_site() as site:
         client = await watching(site, await site.shell("echo x; sleep 60"))
-        while told(await client.poll())[-1]["type"] != "stdout":
-            pass
-        site.shutdown.begin()
-        # Its next request finds nobody, or the CLOSE that waits for it: either way it comes again.
-        *_, error = await client.poll()
-        assert told([error])[0]["code"] == "shutting_down"
+        await client.told_until("stdout")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(hear_last, client)
+            await until(lambda: only(site)._polled)
+            site.shutdown.begin()
+
+
+async def hear_last(client: Polling) -> None:
+    """Its next request finds nobody, or the CLOSE that waits for it: either way it comes again."""
+    *_, error = await client.poll()
+    assert told([error])[0]["code"] == "shutting_down"
 
 
 async def test_a_server_ends_without_waiting_for_who_has_gone(
     open_site: OpenSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("web.socketio.engineio.LAST_WORDS_S", 1000)
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         async with open_site() as site:
             await watching(site, await site.shell("sleep 60"))
             await Polling(site).open("x")

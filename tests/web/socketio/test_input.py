@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import trio
 
+from tests.patience import PATIENCE_S
 from tests.web.polled import told, watching
 from tests.web.scene import output
 from tests.web.served import TOKEN, Site
@@ -16,7 +17,7 @@ async def test_what_is_emitted_as_input_is_read_and_answered(site: Site) -> None
     await client.say('42["run-event",{"type":"input","data":"typed\\n"}]')
     await client.say('42["run-event",{"type":"input","eof":true}]')
     packets: list[str] = []
-    with trio.fail_after(20):
+    with trio.fail_after(PATIENCE_S):
         while not any('"end"' in packet for packet in packets):
             packets += await client.poll()
     said = told([packet for packet in packets if packet.startswith("42")])

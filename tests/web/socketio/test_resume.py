@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from supervisor.access.claims import full_claims
-from supervisor.model import Actor
+from supervisor.model import Stream
 from tests.web.polled import (
     Polling,
     Said,
@@ -13,9 +14,15 @@ from tests.web.polled import (
     told,
 )
 from tests.web.served import TOKEN, Site
+from tests.web.watching import faucet
 
-ADMIN = full_claims(Actor("user", "admin"))
-ORIGIN = "https://dash.example"
+WRITES = (
+    (Stream.STDOUT, b"a\xc3"),
+    (Stream.STDERR, b"x\xff"),
+    (Stream.STDOUT, b"\xbcb\xf0\x9f"),
+    (Stream.STDERR, b"y\n"),
+    (Stream.STDOUT, b"\x98\x80c\n"),
+)
 
 
 async def test_who_comes_again_goes_on_where_it_was(site: Site) -> None:
@@ -23,26 +30,22 @@ async def test_who_comes_again_goes_on_where_it_was(site: Site) -> None:
     await site.ended(run_id)
     client = await opened(site, run_id)
     pid = (await client.connect(token=TOKEN))["pid"]
-    packets: list[str] = []
-    while not packets or told(packets[-1:])[-1]["type"] != "end":
-        packets += await client.poll()
-    whole = told(packets)
+    whole = await client.told_until("end")
     for number, message in enumerate(whole[:-1]):
         again = await opened(site, run_id)
         assert (await again.connect(token=TOKEN, pid=pid, offset=message["place"]))["pid"] == pid
-        rest: list[str] = []
-        while not rest or told(rest[-1:])[-1]["type"] != "end":
-            rest += await again.poll()
-        assert told(rest) == whole[number + 1 :]
+        assert await again.told_until("end") == whole[number + 1 :]
 
 
-async def test_going_on_is_exact_within_characters_and_between_streams(site: Site) -> None:
+async def test_going_on_is_exact_within_characters_and_between_streams(
+    site: Site, tmp_path: Path
+) -> None:
     """Wherever it was cut, a client gets the same text as if it had not been."""
-    run_id = await site.shell(
-        r"printf 'a\303'; sleep 0.05; printf 'x\377' >&2; sleep 0.05; printf '\274b\360\237'; "
-        r"sleep 0.05; printf 'y\n' >&2; sleep 0.05; printf '\230\200c\n'"
-    )
-    await site.ended(run_id)
+    async with faucet(site, tmp_path) as tap:
+        for where, data in WRITES:
+            await tap.write(where, data)
+        await tap.end()
+    run_id = tap.run_id
     for stream in (None, "stdout", "stderr"):
         wish = {} if stream is None else {"streams": stream}
         whole, pid = await everything(site, run_id, **wish)
@@ -55,10 +58,7 @@ async def everything(site: Site, run_id: str, **auth: object) -> tuple[list[Said
     """All messages that a client is told, and the `pid` of its connection."""
     client = await opened(site, run_id)
     pid = (await client.connect(token=TOKEN, **auth))["pid"]
-    packets: list[str] = []
-    while not packets or told(packets[-1:])[-1]["type"] != "end":
-        packets += await client.poll()
-    return told(packets), pid
+    return await client.told_until("end"), pid
 
 
 def text_of(messages: list[Said]) -> dict[str, str]:
@@ -96,9 +96,6 @@ async def test_who_wishes_the_end_only_goes_on_after_it(site: Site) -> None:
     await site.running(run_id, written=292)
     client = await opened(site, run_id)
     await client.connect(**{"token": TOKEN, "from": -3})
-    packets: list[str] = []
-    while not packets or told(packets[-1:])[-1]["type"] != "stdout":
-        packets += await client.poll()
-    messages = told(packets)
+    messages = await client.told_until("stdout")
     assert [message["place"] for message in messages] == ["-3.1", "-3.2", "-3.3", "292.3"]
     assert messages[-1]["data"] == "100\n"

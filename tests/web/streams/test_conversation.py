@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import json
 import logging
+import termios
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,15 +18,25 @@ from trio_websocket import ConnectionRejected
 
 from supervisor.access.claims import full_claims
 from supervisor.model import SYSTEM, Stream
+from supervisor.units import KIB
 from supervisor.wire import NewToken, TokenRequest
+from tests.patience import PATIENCE_S
 from tests.web.scene import text
 from tests.web.served import TOKEN, OpenSite, Site, until
 from tests.web.watching import Watcher, faucet, over_unix, status_of, watch
+from web.fence import fence
 from web.streams import conversation
 from web.streams import websockets as streams
 
 OUT = Stream.STDOUT
 ADMIN = full_claims(SYSTEM)
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its end the server gives everybody all the time that they need."""
+    monkeypatch.setattr(conversation, "LAST_WORD_S", PATIENCE_S)
+    monkeypatch.setattr(fence, "_SHUTDOWN_S", PATIENCE_S)
 
 
 @pytest.fixture
@@ -137,7 +150,7 @@ async def test_a_name_that_is_not_ours_is_refused(open_site: OpenSite) -> None:
             b"Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
             b"Sec-WebSocket-Version: 13\r\nAuthorization: Bearer " + TOKEN.encode() + b"\r\n\r\n"
         )
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 421")
 
 
@@ -274,7 +287,7 @@ async def test_pings_are_answered_whatever_else_is_said(site: Site, sleeper: str
         await watcher.hear_bytes(6)
         for number in range(100):
             await watcher.say({"type": "ack", "offset": number})
-        with trio.fail_after(5):
+        with trio.fail_after(PATIENCE_S):
             await watcher.websocket.ping(b"PROBE")
 
 
@@ -379,11 +392,14 @@ async def test_a_renewal_that_does_not_allow_it_ends_it(
 # --- the end -------------------------------------------------------------------------------------
 
 
-async def test_after_the_end_the_client_closes(site: Site, done: str) -> None:
+async def test_after_the_end_the_client_closes(
+    site: Site, done: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "END_WAIT_S", 2 * PATIENCE_S)
     async with watch(site, f"/runs/{done}/stream") as watcher:
         await watcher.hear_until("end")
         await watcher.say({"type": "ack", "offset": 6})  # still heard
-        with trio.fail_after(2):  # far less than the server would wait
+        with trio.fail_after(PATIENCE_S):
             await watcher.websocket.aclose()
         assert watcher.websocket.closed is not None
         assert watcher.websocket.closed.code == 1000
@@ -469,8 +485,12 @@ async def test_no_token_is_in_any_line_of_any_log(
 # --- shutdown ------------------------------------------------------------------------------------
 
 
-async def test_at_shutdown_everybody_is_told(site: Site, sleeper: str, done: str) -> None:
+async def test_at_shutdown_everybody_is_told(
+    site: Site, sleeper: str, done: str, unhurried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Those that wait, those that never said hello, the feed, and those that have everything."""
+    monkeypatch.setattr(conversation, "HELLO_WAIT_S", 2 * PATIENCE_S)
+    monkeypatch.setattr(conversation, "END_WAIT_S", 2 * PATIENCE_S)
     codes: list[int] = []
     ready = 0
 
@@ -484,7 +504,7 @@ async def test_at_shutdown_everybody_is_told(site: Site, sleeper: str, done: str
             ready += 1
             codes.append((await watcher.closed())[0])
 
-    with trio.fail_after(30):
+    with trio.fail_after(PATIENCE_S):
         async with trio.open_nursery() as nursery:
             for _ in range(5):
                 nursery.start_soon(one, f"/runs/{sleeper}/stream", TOKEN)
@@ -497,7 +517,11 @@ async def test_at_shutdown_everybody_is_told(site: Site, sleeper: str, done: str
     assert sorted(codes) == [1000] * 5 + [1001] * 15
 
 
-async def test_at_shutdown_who_watches_is_told_how_the_runs_ended(site: Site, sleeper: str) -> None:
+async def test_at_shutdown_who_watches_is_told_how_the_runs_ended(
+    site: Site, sleeper: str, unhurried: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conversation, "CATCH_UP_S", PATIENCE_S)
+    monkeypatch.setattr(conversation, "END_WAIT_S", 0.1)
     async with (
         watch(site, f"/runs/{sleeper}/stream") as watcher,
         watch(site, "/events") as feed,
@@ -515,14 +539,14 @@ async def test_at_shutdown_who_watches_is_told_how_the_runs_ended(site: Site, sl
 
 
 async def test_at_shutdown_a_message_under_way_comes_whole_before_the_farewell(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+    site: Site, unhurried: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(conversation, "CATCH_UP_S", 0)
     run_id = await site.shell("head -c 4000000 /dev/zero")
     await site.ended(run_id)
     async with watch(site, f"/runs/{run_id}/stream", dial=over_unix) as watcher:
-        # The server has sent what fits between the two of them, and waits in the middle.
-        await trio.testing.wait_all_tasks_blocked(0.1)
+        # Only a message of output is as long as that, and its rest does not fit in yet.
+        await until(lambda: unread_bytes(watcher) > 64 * KIB)
         site.shutdown.begin()
         await trio.testing.wait_all_tasks_blocked()
         assert await watcher.closed() == (1001, "shutting_down")
@@ -530,3 +554,10 @@ async def test_at_shutdown_a_message_under_way_comes_whole_before_the_farewell(
     assert error["code"] == "shutting_down"
     assert 0 < heard[-1]["next"] < 4_000_000
     assert text(heard, OUT) == "\0" * heard[-1]["next"]
+
+
+def unread_bytes(watcher: Watcher) -> int:
+    """How much has come and was not read (FIONREAD, ioctl_tty(2))."""
+    count = array.array("i", [0])
+    fcntl.ioctl(watcher.stream.socket.fileno(), termios.FIONREAD, count)
+    return count[0]

@@ -22,6 +22,7 @@ from trio_websocket import ConnectionClosed, HandshakeError
 
 from supervisor.model import Stream
 from tests.cli.conftest import Server
+from tests.patience import PATIENCE_S
 from tests.web.restless import Restless
 from tests.web.scene import Write
 from tests.web.watching import opened, watch
@@ -66,7 +67,9 @@ class Killable:
 
     async def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with httpx.AsyncClient(base_url=self._server.url, headers=headers) as client:
+        async with httpx.AsyncClient(
+            base_url=self._server.url, headers=headers, timeout=PATIENCE_S
+        ) as client:
             answer = await client.request(method, path, json=body)
         assert answer.is_success, answer.text
         shown: dict[str, Any] = answer.json()
@@ -160,7 +163,7 @@ async def test_every_viewer_ends_with_what_the_server_had_taken_in(
     dice = random.Random(7)
     await server.start()
     for killed in (True, False, True):
-        with trio.fail_after(50):
+        with trio.fail_after(2 * PATIENCE_S):
             await one_run(server, tmp_path, dice, killed=killed)
 
 

@@ -85,7 +85,8 @@ async def test_who_joins_late_is_told_the_same_as_who_was_there_from_the_start(
 async def test_a_viewer_that_takes_nothing_is_dropped_and_nobody_else_notices(
     open_site: OpenSite, tmp_path: Path
 ) -> None:
-    limits = WebLimits(send_timeout_s=1.0)
+    # What is long enough for the other, which this process has to read for as well.
+    limits = WebLimits(send_timeout_s=3)
     async with (
         open_site(limits=limits) as site,
         faucet(site, tmp_path) as tap,

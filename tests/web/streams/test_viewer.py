@@ -19,6 +19,7 @@ from supervisor.log.logfile import index_path
 from supervisor.log.logindex import Header
 from supervisor.model import Stream
 from supervisor.units import KIB
+from tests.patience import PATIENCE_S
 from tests.web.scene import (
     DONE,
     EVERYTHING,
@@ -96,7 +97,7 @@ async def test_a_viewer_of_one_stream_is_told_that_stream_and_nothing_else(
         scene.end()
         start = draw.draw(st.integers(0, scene.log.size))
         wish = Wish(start=start, stream=stream, window=draw.draw(st.none() | st.integers(1, 3)))
-        with trio.fail_after(20):
+        with trio.fail_after(PATIENCE_S):
             said = await scene.told(wish)
             exact = await scene.told(wish, binary=True)
     assert output(said) == output(said, stream)
@@ -327,7 +328,7 @@ async def test_an_event_whose_place_a_crash_took_away_is_told_at_the_end(scene: 
     scene.write(OUT, b"kept")
     scene.happen(DONE, at=5000)
     scene.end()
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         said = await scene.told()
     assert text(said, OUT) == "kept"
     assert [m["seq"] for m in said if m["type"] == "status"] == [1, 2, 3, 4]
@@ -473,7 +474,7 @@ async def test_the_end_does_not_wait_for_an_acknowledgement(scene: Scene) -> Non
     scene.write(OUT, b"1234")
     scene.end()
     watching = Watching(scene, Wish(window=4))
-    with trio.fail_after(5):
+    with trio.fail_after(PATIENCE_S):
         await watching.watch()
     assert watching.said[-1]["type"] == "end"
 
