@@ -9,6 +9,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
+from tests.patience import PATIENCE_S
 from tests.ui.serving import TOKEN, Server
 
 # Nothing of the browser's own goes out, and no screen is needed. Root cannot have the sandbox.
@@ -24,7 +25,8 @@ FLAGS = [
 WIDE = (1280, 800)
 PHONE = (390, 844)
 
-expect.set_options(timeout=15_000)
+_PATIENCE_MS = 1000 * PATIENCE_S
+expect.set_options(timeout=_PATIENCE_MS)
 
 
 class Tab:
@@ -72,7 +74,7 @@ class Tab:
     def expect_text(self, wanted: str) -> None:
         """Wait until `wanted` stands in the terminal."""
         terminal = self.page.locator("run-terminal")
-        for _ in range(300):
+        for _ in range(int(20 * PATIENCE_S)):
             if wanted in str(terminal.evaluate("terminal => terminal.text")):
                 return
             self.page.wait_for_timeout(50)
@@ -108,6 +110,7 @@ def open_tab(
         timezone_id="UTC",
         locale="en-GB",
     )
+    context.set_default_timeout(_PATIENCE_MS)
     try:
         tab = Tab(context.new_page(), server)
         yield tab

@@ -13,9 +13,10 @@ from typing import Any
 
 import httpx
 
+from tests.patience import PATIENCE_S
+
 RUNWIRE = Path(sys.executable).with_name("runwire")
 TOKEN = "devtoken"
-PATIENCE_S = 30.0
 JOBS = r"""
 [jobs.both]
 description = "Writes to both streams"
@@ -28,7 +29,7 @@ shell = "echo before; echo what went wrong >&2; exit 3"
 [jobs.stubborn]
 description = "Does not stop when asked"
 shell = "trap '' TERM; echo ready; while :; do sleep 0.2; done"
-stop = { grace = "2s" }
+stop = { grace = "1h" }
 
 [jobs.forever]
 shell = "echo ready; sleep 600"
@@ -51,7 +52,8 @@ class Server:
     def __init__(self, url: str, process: subprocess.Popen[str]) -> None:
         self.url = url
         self.process = process
-        self.api = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {TOKEN}"})
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        self.api = httpx.Client(base_url=url, headers=headers, timeout=PATIENCE_S)
 
     @property
     def port(self) -> int:
@@ -71,7 +73,7 @@ class Server:
 
     def ended(self, run_id: str) -> dict[str, Any]:
         """The run once it has ended: the end of its log is waited for."""
-        with self.api.stream("GET", f"runs/{run_id}/log?follow=1", timeout=PATIENCE_S) as answer:
+        with self.api.stream("GET", f"runs/{run_id}/log?follow=1") as answer:
             for _ in answer.iter_raw():
                 pass
         deadline = time.monotonic() + PATIENCE_S

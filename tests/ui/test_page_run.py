@@ -85,15 +85,18 @@ def test_following_stops_when_scrolled_and_offers_the_way_back(
     tab.expect_text("line 200")
     follow = button(page, "Follow")
     expect(follow).to_have_attribute("aria-pressed", "true")
+    first = page.locator(".xterm-rows > div").first
+    shown = first.inner_text()
     page.locator(".rt-screen").hover()
     page.mouse.wheel(0, -800)
     expect(follow).to_have_attribute("aria-pressed", "false")
     expect(button(page, "↓ To the end")).to_be_visible()
-    top = page.locator(".xterm-rows > div").first.inner_text()
+    expect(first).not_to_have_text(shown)
+    top = first.inner_text()
 
     (tmp_path / "go").touch()
     tab.expect_text("and more")
-    assert page.locator(".xterm-rows > div").first.inner_text() == top
+    assert first.inner_text() == top
     button(page, "↓ 2 new lines").click()
     expect(follow).to_have_attribute("aria-pressed", "true")
     expect(page.locator(".xterm-rows")).to_contain_text("and more")
@@ -108,6 +111,8 @@ def test_cancelling_goes_through_its_stages(tab: Tab, server: Server) -> None:
     expect(button(page, "Kill now")).to_be_visible()
     expect(page.locator(".badge")).to_have_text("cancelling")
     expect(page.locator(".cancel-line")).to_contain_text("SIGTERM sent for devtoken")
+    # Instead of the server, which would wait for its grace.
+    server.api.post(f"runs/{run}/signal", json={"signal": "KILL"})
     tab.complete()
     expect(page.locator(".badge")).to_have_text("⊘cancelled")
     expect(page.locator(".facts")).to_contain_text("SIGKILL")

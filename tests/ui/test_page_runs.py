@@ -153,16 +153,23 @@ Response.prototype.json = async function () {
 
 @pytest.mark.parametrize("page_of", ["the list", "the run"])
 def test_an_answer_that_comes_late_takes_nothing_back(
-    tab: Tab, server: Server, page_of: str
+    tab: Tab, server: Server, tmp_path: Path, page_of: str
 ) -> None:
     """It tells of a run that is being cancelled, after the news that the run has ended."""
-    run = server.start(job="forever")
+    wait = f"until [ -e {tmp_path}/go ]; do sleep 0.02; done"
+    line = f"trap '{wait}; exit 1' TERM; echo ready; while :; do sleep 0.02; done"
+    run = server.start(shell=line, stop={"grace": "1h"})
+    while server.log(run) != b"ready\n":
+        pass
     answers: list[tuple[Route, APIResponse]] = []
     tab.page.route("**/cancel", lambda route: answers.append((route, route.fetch())))
     tab.page.add_init_script(MARK_ANSWER)
     page = tab.open() if page_of == "the list" else tab.open_run(run)
     place = row(page, run) if page_of == "the list" else page.locator(".page-head")
     place.get_by_role("button", name="Cancel").click()
+    while not answers:
+        page.wait_for_timeout(50)
+    (tmp_path / "go").touch()
     expect(place.locator(".badge")).to_have_text("⊘cancelled")
     route, answer = answers[0]
     assert answer.json()["ended_at"] is None
@@ -186,6 +193,8 @@ def test_older_runs_come_page_by_page_and_new_ones_do_not_move_what_is_read(
 ) -> None:
     with serving(tmp_path) as server, open_tab(browser, server) as tab:
         runs = [server.start(shell="true") for _ in range(60)]
+        for run in runs:
+            server.ended(run)
         page = tab.open()
         expect(page.locator("tbody tr")).to_have_count(50)
         page.get_by_role("button", name="Older runs").click()

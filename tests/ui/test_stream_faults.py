@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Position, WebSocketRoute, expect
 
+from tests.patience import PATIENCE_S
 from tests.ui.browsing import PHONE, Tab, open_tab
 from tests.ui.cutting import cutting_proxy
 from tests.ui.serving import Server, serving
@@ -65,7 +66,7 @@ def test_a_connection_cut_again_and_again_loses_and_doubles_nothing(
             tab.page.add_init_script(HURRY)
             run = server.start(command=["python3", "-c", NOISY])
             page = tab.open_run(run)
-            expect(page.locator(".rt-word")).to_have_text("Complete", timeout=60_000)
+            expect(page.locator(".rt-word")).to_have_text("Complete", timeout=180_000)
             assert proxy.cuts >= 5
             for stream in ("stdout", "stderr"):
                 assert received(page, stream) == logged(server, run, stream)
@@ -78,7 +79,7 @@ def test_a_server_that_restarts_is_waited_for(browser: Browser, tmp_path: Path) 
         page = tab.open_run(server.start(job="forever"))
         tab.expect_text("ready")
         server.process.terminate()
-        server.process.wait(30)
+        server.process.wait(PATIENCE_S)
         page.get_by_role("link", name="Runs").click()
         expect(page.locator(".state")).to_contain_text("The server does not answer")
         expect(page.get_by_role("button", name="Try again")).to_be_visible()
@@ -95,7 +96,7 @@ def test_a_killed_server_is_found_again_and_the_log_with_it(
         page = tab.open_run(server.start(job="forever"))
         tab.expect_text("ready")
         server.process.kill()
-        server.process.wait(30)
+        server.process.wait(PATIENCE_S)
         expect(page.locator(".rt-notice[role=status]")).to_contain_text("trying again in")
         expect(page.locator(".rt-word")).to_have_text("Reconnecting")
         with serving(tmp_path, port=server.port):
@@ -151,11 +152,17 @@ WebSocket.prototype.send = function (data) {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_sequences_that_report_wipe_or_hide_do_nothing(tab: Tab, server: Server, name: str) -> None:
+def test_sequences_that_report_wipe_or_hide_do_nothing(
+    tab: Tab, server: Server, tmp_path: Path, name: str
+) -> None:
     run = server.start(
         shell="for i in $(seq 20); do echo line $i >&2; done; "
+        f"until [ -e {tmp_path}/go ]; do sleep 0.02; done; "
         f"printf '{HOSTILE[name]}'; echo; echo after"
     )
+    while b"line 20\n" not in server.log(run):
+        pass
+    (tmp_path / "go").touch()
     tab.page.add_init_script(RECORD_SENT)
     page = tab.open_run(run)
     tab.complete()

@@ -12,8 +12,9 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from tests.patience import PATIENCE_S
 from tests.ui.browsing import PHONE, Tab, open_tab
-from tests.ui.serving import PATIENCE_S, Server
+from tests.ui.serving import Server
 
 SIZES = """
 import os, signal, sys
@@ -42,6 +43,12 @@ def typing_button(page: Page) -> Any:
     return page.get_by_role("button", name="Typing", exact=True)
 
 
+def sit_down(page: Page) -> None:
+    """Click into the terminal, once what is typed goes to the run."""
+    expect(typing_button(page)).to_have_attribute("aria-pressed", "true")
+    page.locator(".xterm").click()
+
+
 def wait_for_log(server: Server, run_id: str, text: bytes) -> None:
     deadline = time.monotonic() + PATIENCE_S
     while text not in server.log(run_id):
@@ -63,8 +70,7 @@ def test_what_is_typed_is_read_by_the_run(tab: Tab, server: Server) -> None:
     """Every key is the run's, those included with which the page itself would do something."""
     run_id = on_terminal(server, "sh", "-c", 'read line; echo "got <$line>"')
     page = tab.open_run(run_id)
-    expect(typing_button(page)).to_have_attribute("aria-pressed", "true")
-    page.locator(".xterm").click()
+    sit_down(page)
     page.keyboard.type("crftz g/ zwölf")
     tab.expect_text("crftz g/ zwölf")
     page.keyboard.press("Backspace")
@@ -81,7 +87,7 @@ def test_much_that_is_pasted_arrives_whole(tab: Tab, server: Server) -> None:
     run_id = on_terminal(server, "sh", "-c", "stty raw -echo; echo ready; head -c 100000 | md5sum")
     page = tab.open_run(run_id)
     tab.expect_text("ready")
-    page.locator(".xterm").click()
+    sit_down(page)
     page.evaluate("""() => {
         const data = new DataTransfer();
         data.setData('text/plain', 'x'.repeat(100000));
@@ -97,7 +103,7 @@ def test_ctrl_c_goes_to_the_program(tab: Tab, server: Server) -> None:
     run_id = on_terminal(server, "sh", "-c", line)
     page = tab.open_run(run_id)
     tab.expect_text("ready")
-    page.locator(".xterm").click()
+    sit_down(page)
     page.keyboard.press("Control+c")
     tab.complete()
     assert tab.output() == ["ready", "^Cinterrupted", "after"]
@@ -131,9 +137,10 @@ def test_typing_can_be_switched_off_and_left_by_the_keyboard(tab: Tab, server: S
     """Nobody is trapped in it (WCAG 2.1.2): Tab is the run's, but one key leads out."""
     run_id = on_terminal(server, "cat", "-A")
     page = tab.open_run(run_id)
-    page.locator(".xterm").click()
+    sit_down(page)
     page.keyboard.press("Tab")
     expect(page.locator(".xterm textarea")).to_be_focused()
+    wait_for_log(server, run_id, b"\t")
     page.keyboard.press("Control+Shift+Space")
     expect(typing_button(page)).to_be_focused()
     page.keyboard.press("Enter")
@@ -154,7 +161,7 @@ def test_the_terminal_becomes_as_large_as_that_of_who_types(tab: Tab, server: Se
     page = tab.open_run(run_id)
     tab.expect_text("80 24")
     assert columns_of(page) == 80
-    page.locator(".xterm").click()
+    sit_down(page)
     page.keyboard.type("a\n")
     tab.expect_text("got a")
     expect(page.locator(".rt-facts")).not_to_contain_text("80 × 24")  # noqa: RUF001 - as it is shown
@@ -181,9 +188,9 @@ def test_a_program_has_the_whole_screen(tab: Tab, server: Server) -> None:
     )
     run_id = on_terminal(server, "sh", "-c", script)
     page = tab.open_run(run_id)
-    tab.expect_text("here")
+    tab.expect_text("there")
     assert tab.text().splitlines() == ["", "", "there", "", "         here"]
-    page.locator(".xterm").click()
+    sit_down(page)
     page.keyboard.press("Enter")
     tab.complete()
     assert tab.text().splitlines()[0] == "before"
@@ -197,7 +204,7 @@ def test_a_program_gets_no_answer_from_a_page(tab: Tab, server: Server) -> None:
     page = tab.open_run(run_id)
     tab.expect_text("ready")
     expect(page.locator(".rt-hidden")).to_contain_text("3 control sequences hidden")
-    page.locator(".xterm").click()
+    sit_down(page)
     page.keyboard.type("k")
     tab.complete()
     assert "   k" in tab.text()
@@ -239,6 +246,7 @@ def test_a_command_can_be_given_a_terminal(tab: Tab) -> None:
     page.get_by_role("button", name="Run", exact=True).click()
     tab.expect_text("on a terminal")
     expect(page.locator(".xterm textarea")).to_be_focused()
+    expect(typing_button(page)).to_have_attribute("aria-pressed", "true")
     page.keyboard.type("typed\n")
     tab.complete()
     assert tab.output() == ["on a terminal", "typed", "typed"]
