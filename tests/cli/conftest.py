@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
@@ -20,6 +21,7 @@ import trio
 
 from supervisor.wire import RunView
 from tests.cli.warm import warm_python
+from tests.patience import PATIENCE_S
 
 RUNWIRE = str(Path(sys.executable).with_name("runwire"))
 JOBS = r"""
@@ -40,6 +42,17 @@ stop = { signal = "TERM", grace = "1h" }
 [jobs.needs-a-number]
 command = ["true"]
 params.n = { type = "int" }
+"""
+
+# Reads words from a fifo, and writes each to stdout, or to stderr if it begins with "!". "." ends it.
+ECHO = """
+while read -r word <&3; do
+  case $word in
+    .) exit 0 ;;
+    !*) echo "${word#!}" >&2 ;;
+    *) echo "$word" ;;
+  esac
+done
 """
 
 
@@ -80,7 +93,7 @@ class Server:
         """Returns once it is gone."""
         if self.process is not None:
             self.process.send_signal(how)
-            self.process.communicate(timeout=30)
+            self.process.communicate(timeout=PATIENCE_S)
             self.process = None
             self._killed = how is signal.SIGKILL
 
@@ -153,6 +166,36 @@ class Server:
             await process.wait()
 
 
+class Echo:
+    """A run that writes what it is told, when it is told."""
+
+    def __init__(self, directory: Path) -> None:
+        """Makes the fifo through which it is told."""
+        fifo = directory / "fifo"
+        os.mkfifo(fifo)
+        self.command = ["--shell", f"exec 3<'{fifo}'; {ECHO}"]
+        # Open for reading as well: neither end then ever waits for the other.
+        self._end = os.open(fifo, os.O_RDWR)
+
+    def tell(self, word: str) -> None:
+        """Has it write."""
+        os.write(self._end, f"{word}\n".encode())
+
+    def close(self) -> None:
+        """Lets go of the fifo."""
+        os.close(self._end)
+
+
+def tell_in_order(server: Server, run_id: str, echo: Echo, *words: str) -> None:
+    """Have it write each when the one before is in its log: two pipes have no order."""
+    size = 0
+    for word in words:
+        echo.tell(word)
+        size += len(word.removeprefix("!")) + 1
+        while server.run_view(run_id).log.size < size:
+            time.sleep(0.005)
+
+
 def clean_environment() -> dict[str, str]:
     """This environment without what would lead a command to another server."""
     unwanted = ("RUNWIRE_", "WS_AUTH_TOKEN", "NO_COLOR", "TERM", "COLUMNS")
@@ -199,6 +242,14 @@ def narrow_server(tmp_path: Path) -> Iterator[Server]:
     """The same, that executes one run at a time."""
     with serving(Server(tmp_path, "max_running = 1")) as server:
         yield server
+
+
+@pytest.fixture
+def echo(tmp_path: Path) -> Iterator[Echo]:
+    """A run to be started."""
+    echo = Echo(tmp_path)
+    yield echo
+    echo.close()
 
 
 async def read_until(stream: trio.abc.ReceiveStream | None, wanted: bytes) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import RUNWIRE, Server, serving
+from tests.patience import PATIENCE_S
 from tools.base import ROOT
 
 PAGE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
@@ -31,7 +32,7 @@ def test_the_examples_work(tmp_path: Path) -> None:
                 env=environment,
                 capture_output=True,
                 text=True,
-                timeout=50,
+                timeout=PATIENCE_S,
                 check=False,
             )
             if done.returncode != 0:

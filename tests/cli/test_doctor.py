@@ -17,6 +17,7 @@ from supervisor.checkup import Finding, Level
 from supervisor.processes.cgroup import Cgroups, open_cgroups
 from supervisor.processes.controllers import lacking
 from tests.cli.conftest import RUNWIRE, Server, clean_environment
+from tests.patience import PATIENCE_S
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -38,7 +39,7 @@ def doctor(
         capture_output=True,
         text=True,
         env=clean_environment(),
-        timeout=50,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -115,7 +116,7 @@ def test_a_server_that_runs_is_asked(server: Server) -> None:
         capture_output=True,
         text=True,
         env=clean_environment(),
-        timeout=50,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -12,6 +12,7 @@ import trio
 from supervisor.model import Reason, Status
 from supervisor.testing import wait_until
 from tests.cli.conftest import Server, serving
+from tests.patience import PATIENCE_S
 
 COUNT = 12
 SPARE = 25
@@ -40,7 +41,7 @@ async def test_without_descriptors_runs_fail_and_the_next_works_when_some_are_fr
         views = [server.run_view(run) for run in runs]
         return all(view.status in {Status.RUNNING, Status.FAILED} for view in views)
 
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         await wait_until(settled)
     views = [server.run_view(run) for run in runs]
     failed = [view for view in views if view.status is Status.FAILED]

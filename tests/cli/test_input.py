@@ -8,12 +8,13 @@ import time
 import pytest
 
 from tests.cli.conftest import RUNWIRE, Server
+from tests.patience import PATIENCE_S
 
 
 def submitted(server: Server, *arguments: str) -> str:
     """A run of these, once it is running."""
     run_id = server.output("submit", *arguments).strip()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while server.run_view(run_id).started_at is None:
         assert time.monotonic() < deadline
     return run_id

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.cli.conftest import RUNWIRE, Server
+from tests.patience import PATIENCE_S
 
-PATIENCE_S = 30.0
 SIZES = """
 import os, signal, sys
 def tell(*_): print("size", *os.get_terminal_size(0), flush=True)

@@ -12,6 +12,7 @@ import trio
 from supervisor.log.logfile import index_path
 from supervisor.testing import wait_until
 from tests.cli.conftest import Server, serving
+from tests.patience import PATIENCE_S
 
 LINES = "\n".join(map(str, range(60_000))).encode() + b"\n"
 
@@ -47,7 +48,7 @@ def test_of_an_ended_run(server: Server, tmp_path: Path, restarted: bool) -> Non
 
 async def test_of_a_run_that_a_killed_server_left(server: Server) -> None:
     run_id = server.submit("--shell", "seq 0 59999; sleep 600")
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         await wait_until(lambda: server.run_view(run_id).log.oldest > 0)
         server.stop(signal.SIGKILL)
         index_path(server.state / "logs", run_id).unlink()

@@ -13,6 +13,7 @@ import pytest
 from supervisor.model import Reason, Status
 from supervisor.wire import EventList, JobList, RunList, RunView
 from tests.cli.conftest import RUNWIRE, Server, lines
+from tests.patience import PATIENCE_S
 
 
 def on_terminal(server: Server, *arguments: str, **environment: str) -> str:
@@ -20,7 +21,9 @@ def on_terminal(server: Server, *arguments: str, **environment: str) -> str:
     ours, theirs = pty.openpty()
     os.set_blocking(ours, True)
     environ = server.environment | {"TERM": "xterm", "COLUMNS": "100"} | environment
-    done = subprocess.run([RUNWIRE, *arguments], env=environ, stdout=theirs, timeout=50, check=True)
+    done = subprocess.run(
+        [RUNWIRE, *arguments], env=environ, stdout=theirs, timeout=PATIENCE_S, check=True
+    )
     assert done.returncode == 0
     os.close(theirs)
     shown = b""
@@ -282,6 +285,12 @@ def test_what_is_not_there_is_code_66_and_one_line(server: Server, command: list
 def start_stubborn(server: Server) -> str:
     """A run that ignores TERM, once it does."""
     run_id = server.submit("stubborn")
+    wait_ready(server, run_id)
+    return run_id
+
+
+def wait_ready(server: Server, run_id: str) -> None:
+    """Return once it has said so."""
     followed = subprocess.Popen(
         [RUNWIRE, "logs", "-f", run_id], env=server.environment, stdout=subprocess.PIPE
     )
@@ -289,7 +298,6 @@ def start_stubborn(server: Server) -> str:
         assert followed.stdout is not None
         assert followed.stdout.readline() == b"ready\n"
         followed.kill()
-    return run_id
 
 
 def test_cancel_force_wait_returns_when_the_run_has_been_killed(server: Server) -> None:
@@ -319,6 +327,7 @@ def test_cancel_takes_another_signal_and_grace(server: Server) -> None:
 def test_a_stop_may_be_for_the_first_process_alone(server: Server) -> None:
     line = "trap 'exit 4' TERM; sleep 60 & echo ready; wait"
     run_id = server.submit("--scope", "main", "--shell", line)
+    wait_ready(server, run_id)
     server.output("signal", "--scope", "main", run_id, "CONT")
     done = lines(server.output("cancel", "--grace", "1h", "--wait", run_id))
     assert done == [[run_id, "cancelled"]]

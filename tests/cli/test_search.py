@@ -6,16 +6,18 @@ import json
 
 import pytest
 
-from tests.cli.conftest import Server
+from tests.cli.conftest import Echo, Server, tell_in_order
 from tests.cli.test_runs import on_terminal
-
-LOG = r"printf 'one\nTwo words\nthree\n'; sleep 0.1; echo two words >&2; sleep 0.1; echo four"
 
 
 @pytest.fixture(scope="module")
-def log(server: Server) -> str:
-    run_id = server.submit("--shell", LOG)
+def log(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
+    echo = Echo(tmp_path_factory.mktemp("echo"))
+    run_id = server.submit(*echo.command)
+    tell_in_order(server, run_id, echo, "one", "Two words", "three", "!two words", "four")
+    echo.tell(".")
     server.output("logs", "-f", run_id)
+    echo.close()
     return run_id
 
 

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from tests.cli.conftest import RUNWIRE, Server, clean_environment
+from tests.patience import PATIENCE_S
 from tools.base import ROOT
 
 MISTAKES = """
@@ -29,7 +30,7 @@ def runwire(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         env=clean_environment(),
-        timeout=50,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -121,6 +122,6 @@ def test_serve_takes_the_jobs_toml_here_and_ends_cleanly(
         assert "http://127.0.0.1:" in process.stdout.readline()
         assert "greet" in server.output("jobs")
         process.send_signal(how)
-        rest, error = process.communicate(timeout=50)
+        rest, error = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, rest) == (0, "")
     assert "Traceback" not in error

@@ -12,8 +12,7 @@ import trio
 from supervisor.model import Status
 from supervisor.wire import JobList, ReloadReport
 from tests.cli.conftest import Server, serving
-
-WAIT_S = 60.0
+from tests.patience import PATIENCE_S
 
 
 def jobs(server: Server) -> list[str]:
@@ -55,7 +54,7 @@ async def test_sighup_reloads_and_never_ends_the_server(own_server: Server) -> N
     file.write_text(file.read_text() + "[jobs.later]\ncommand = ['true']\n")
     assert own_server.process is not None
     own_server.process.send_signal(signal.SIGHUP)
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         while "later" not in jobs(own_server):  # noqa: ASYNC110 - nothing tells of it
             await trio.sleep(0.01)
 
@@ -63,7 +62,7 @@ async def test_sighup_reloads_and_never_ends_the_server(own_server: Server) -> N
 async def test_drain_waits_for_the_last_run_and_starts_no_more(tmp_path: Path) -> None:
     """What waits goes on waiting, and is started by the next server."""
     server = Server(tmp_path, "max_running = 1")
-    with serving(server), trio.fail_after(WAIT_S):
+    with serving(server), trio.fail_after(PATIENCE_S):
         gate = tmp_path / "gate"
         os.mkfifo(gate)
         server.submit("--id", "last", "--shell", f"read _ < {gate}")

@@ -19,6 +19,7 @@ from supervisor.testing import wait_until
 from supervisor.wire import Readiness, RunList
 from tests.cli.conftest import RUNWIRE, Server, clean_environment, read_all, serving
 from tests.injecting import failing
+from tests.patience import PATIENCE_S
 
 pytestmark = [
     pytest.mark.root,
@@ -61,7 +62,7 @@ async def test_a_log_that_cannot_be_written_makes_its_run_wait_and_no_other(
     own_server: Server,
 ) -> None:
     server = own_server
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         run_id = await begun(server)
         log = log_path(server.state / "logs", run_id)
         with failing(pid_of(server), "splice,pwrite64,ftruncate", log):
@@ -82,7 +83,7 @@ async def test_a_log_that_cannot_be_synced_is_told_and_keeps_nobody_waiting(
 ) -> None:
     """Nobody can say what of it is on disk; its bytes are there for whoever reads them."""
     server = own_server
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         run_id = server.submit("--shell", "until [ -e go ]; do echo x; sleep 0.02; done; exit 3")
         await wait_until(lambda: server.run_view(run_id).log.size > 0)
         log = log_path(server.state / "logs", run_id)
@@ -101,7 +102,7 @@ async def test_a_journal_that_cannot_be_written_refuses_and_records_later(
     own_server: Server,
 ) -> None:
     server = own_server
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         run_id = await begun(server)
         with failing(pid_of(server), "pwrite64", server.state / "journal.db-wal"):
             refused = server.run("submit", "--id", "refused", "greet")
@@ -127,7 +128,7 @@ async def test_killed_while_the_journal_fails_it_says_what_it_knows(
     Who was refused may ask again under the same id: there is one run of it in the end.
     """
     server = own_server
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         run_id = await begun(server)
         with failing(pid_of(server), call, server.state / "journal.db-wal"):
             assert server.run("submit", "--id", "refused", "greet").returncode == 75
@@ -147,7 +148,7 @@ async def test_killed_while_the_journal_fails_it_says_what_it_knows(
 async def test_a_log_that_cannot_be_read_is_said_to_its_readers_alone(own_server: Server) -> None:
     """Who follows it goes on when it can be read again, with nothing lost or doubled."""
     server = own_server
-    with trio.fail_after(60):
+    with trio.fail_after(PATIENCE_S):
         run_id = await begun(server)
         log = log_path(server.state / "logs", run_id)
         async with server.running("logs", "-f", run_id) as follower:
@@ -195,7 +196,7 @@ async def test_a_file_system_that_turns_read_only_is_told_and_left(
     """As the kernel does with one that is damaged. Told to stop, the server does not wait for ever."""
     place = tmp_path / "disk"
     place.mkdir()
-    with trio.fail_after(100):
+    with trio.fail_after(PATIENCE_S):
         with ext4(image, place) as fault:
             server = Server(place)
             server.start()

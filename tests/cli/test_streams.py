@@ -11,7 +11,6 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -20,51 +19,12 @@ import trio
 
 from supervisor.client.tokentext import read_token
 from supervisor.model import Reason, Status
-from tests.cli.conftest import RUNWIRE, Server, lines, read_all, read_until
+from tests.cli.conftest import RUNWIRE, Echo, Server, lines, read_all, read_until, tell_in_order
 from tests.cutting import open_proxy
+from tests.patience import PATIENCE_S
 
-WAIT_S = 40.0
-
-# Reads words from a fifo, and writes each to stdout, or to stderr if it begins with "!". "." ends it.
-ECHO = """
-while read -r word <&3; do
-  case $word in
-    .) exit 0 ;;
-    !*) echo "${word#!}" >&2 ;;
-    *) echo "$word" ;;
-  esac
-done
-"""
 TRAPS_TERM = "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.02; done"
 IGNORES_TERM = "trap '' TERM; echo ready; while :; do sleep 0.02; done"
-
-
-class Echo:
-    """A run that writes what it is told, when it is told."""
-
-    def __init__(self, directory: Path) -> None:
-        """Makes the fifo through which it is told."""
-        fifo = directory / "fifo"
-        os.mkfifo(fifo)
-        self.command = ["--shell", f"exec 3<'{fifo}'; {ECHO}"]
-        # Open for reading as well: neither end then ever waits for the other.
-        self._end = os.open(fifo, os.O_RDWR)
-
-    def tell(self, word: str) -> None:
-        """Has it write."""
-        os.write(self._end, f"{word}\n".encode())
-
-    def close(self) -> None:
-        """Lets go of the fifo."""
-        os.close(self._end)
-
-
-@pytest.fixture
-def echo(tmp_path: Path) -> Iterator[Echo]:
-    """A run to be started."""
-    echo = Echo(tmp_path)
-    yield echo
-    echo.close()
 
 
 # --- run ------------------------------------------------------------------------------------------
@@ -100,7 +60,6 @@ def test_run_passes_every_byte_on(server: Server) -> None:
         (["--", "no-such-program-anywhere"], 126, b'cannot find the program "no-such-program'),
         (["--cwd", "/no/such/dir", "--", "true"], 126, b"/no/such/dir"),
         (["--timeout", "100ms", "--", "sleep", "60"], 143, b"timeout"),
-        (["--timeout", "100ms", "--shell", "trap 'exit 0' TERM; sleep 60 & wait"], 124, b"timeout"),
         (["no-such-job"], 66, b"there is no job"),
     ],
 )
@@ -114,6 +73,17 @@ def test_run_exits_with_the_runs_own_code_or_a_documented_one(
     assert done.stderr.count(b"\n") == (1 if said else 0)
 
 
+def test_a_run_that_ends_well_when_its_time_is_up_is_a_timeout_even_so(server: Server) -> None:
+    for limit in ("100ms", "3s", "30s"):
+        shell = ("--shell", "trap 'exit 0' TERM; sleep 60 & wait")
+        done = server.run("run", "--timeout", limit, *shell)
+        if done.returncode != 128 + signal.SIGTERM:
+            break  # else the time was up before it could say what it does then
+    assert (done.returncode, done.stdout) == (124, b"")
+    assert b"timeout" in done.stderr
+    assert done.stderr.count(b"\n") == 1
+
+
 def test_run_json_prints_the_ended_run_instead_of_its_output(server: Server) -> None:
     done = server.run("run", "--json", "--id", "told", "both")
     assert (done.returncode, done.stderr) == (3, b"")
@@ -124,7 +94,7 @@ def test_run_json_prints_the_ended_run_instead_of_its_output(server: Server) -> 
 async def test_ctrl_c_cancels_the_run_and_shows_its_last_words(
     server: Server, signum: signal.Signals
 ) -> None:
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         async with server.running("run", "--id", f"c{signum}", "--shell", TRAPS_TERM) as process:
             await read_until(process.stdout, b"ready\n")
             process.send_signal(signum)
@@ -137,7 +107,7 @@ async def test_ctrl_c_cancels_the_run_and_shows_its_last_words(
 
 
 async def test_a_second_ctrl_c_kills_it(server: Server) -> None:
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         command = ["run", "--id", "second", "--grace", "1h", "--shell", IGNORES_TERM]
         async with server.running(*command) as process:
             await read_until(process.stdout, b"ready\n")
@@ -151,7 +121,7 @@ async def test_a_third_ctrl_c_leaves_even_if_the_server_stands_still(own_server:
     """Someone at a terminal is told each time what it did."""
     terminal, theirs = pty.openpty()
     command = ["run", "--id", "third", "--grace", "1h", "--shell", IGNORES_TERM]
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         async with own_server.running(*command, stderr=theirs) as process:
             os.close(theirs)
             await read_until(process.stdout, b"ready\n")
@@ -169,7 +139,7 @@ async def test_a_third_ctrl_c_leaves_even_if_the_server_stands_still(own_server:
 
 async def test_ctrl_c_of_a_run_that_waits_keeps_it_from_starting(narrow_server: Server) -> None:
     narrow_server.submit("--", "sleep", "1000")
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         async with narrow_server.running("run", "--id", "waits", "--", "true") as process:
             await wait_known(narrow_server, "waits")
             process.send_signal(signal.SIGINT)
@@ -197,7 +167,7 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(server: Server) -> None:
         ["bash", "-c", line, RUNWIRE],
         env=server.environment,
         capture_output=True,
-        timeout=WAIT_S,
+        timeout=PATIENCE_S,
         check=True,
     )
     assert done.stdout == b"y\ny\n143\n"
@@ -207,7 +177,7 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(server: Server) -> None:
 
 async def test_output_that_cannot_be_written_is_told(server: Server) -> None:
     full = os.open("/dev/full", os.O_WRONLY)
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         async with server.running("run", "both", stdout=full) as process:
             os.close(full)
             error = await read_all(process.stderr)
@@ -217,7 +187,7 @@ async def test_output_that_cannot_be_written_is_told(server: Server) -> None:
 
 
 async def test_ctrl_c_works_while_nobody_reads_the_output(server: Server) -> None:
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         async with server.running("run", "--id", "unread", "--", "yes") as process:
             await wait_log_beyond(server, "unread", 1_000_000)
             process.send_signal(signal.SIGINT)
@@ -242,14 +212,9 @@ def ended(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A run with the log `one\\nTWO\\nthree\\n`, of which TWO is on stderr."""
     echo = Echo(tmp_path_factory.mktemp("echo"))
     run_id = server.submit(*echo.command)
-    follow = [RUNWIRE, "logs", "-f", run_id]
-    with subprocess.Popen(follow, env=server.environment, stdout=subprocess.PIPE) as following:
-        assert following.stdout is not None
-        for word in ("one", "!TWO", "three"):
-            echo.tell(word)
-            assert following.stdout.readline() == f"{word.strip('!')}\n".encode()
-        echo.tell(".")
-        assert following.wait(WAIT_S) == 0
+    tell_in_order(server, run_id, echo, "one", "!TWO", "three")
+    echo.tell(".")
+    server.output("logs", "-f", run_id)
     echo.close()
     return run_id
 
@@ -282,7 +247,7 @@ async def test_logs_without_follow_prints_what_there_is_and_ends(
 ) -> None:
     run_id = server.submit(*echo.command)
     echo.tell("so-far")
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         async with server.running("logs", "-f", run_id) as following:
             await read_until(following.stdout, b"so-far\n")
         assert server.run("logs", run_id).stdout == b"so-far\n"
@@ -298,7 +263,7 @@ def test_logs_into_a_closed_pipe_is_quiet(server: Server) -> None:
             ["bash", "-c", line, RUNWIRE],
             env=server.environment,
             capture_output=True,
-            timeout=WAIT_S,
+            timeout=PATIENCE_S,
             check=True,
         )
         assert (done.stdout, done.stderr) == (b"1\n141\n", b"")
@@ -307,7 +272,7 @@ def test_logs_into_a_closed_pipe_is_quiet(server: Server) -> None:
 async def test_ctrl_c_ends_logs_and_not_the_run(server: Server, echo: Echo) -> None:
     run_id = server.submit(*echo.command)
     echo.tell("here")
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         async with server.running("logs", "-f", run_id) as following:
             await read_until(following.stdout, b"here\n")
             following.send_signal(signal.SIGINT)
@@ -328,7 +293,7 @@ async def test_connections_that_are_cut_cost_no_byte_of_either_stream(server: Se
     )
     directly = subprocess.run(["python3", "-c", program], capture_output=True, check=True)
     limits = [10, 200, 5_000, 40_000, 90_000, 150_000]
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         async with open_proxy(partial(trio.open_unix_socket, server.socket), limits) as proxy:
             flags = ["--url", f"http://127.0.0.1:{proxy.port}", "--token", "devtoken"]
             command = ["run", *flags, "--", "python3", "-c", program]
@@ -356,7 +321,7 @@ async def test_a_token_file_renews_the_token_of_what_goes_on(
     short = server.output("token", "create", *scopes, "--lifetime", "3s")
     file.write_text(short)
     flags = ["--url", server.url, "--token-file", str(file)]
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         async with server.running("run", "--id", "renewed", *echo.command, *flags) as process:
             echo.tell("one")
             await read_until(process.stdout, b"one\n")
@@ -376,7 +341,7 @@ async def test_without_another_token_following_ends_and_the_run_does_not(
 ) -> None:
     run_id = server.submit(*echo.command)
     token = server.output("token", "create", "--scope", "runs:read", "--lifetime", "2s").strip()
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         flags = ["--url", server.url, "--token", token]
         async with server.running("logs", "-f", run_id, *flags) as process:
             assert await process.wait() == 77
@@ -410,7 +375,7 @@ async def test_run_survives_a_killed_server_and_tells_that_the_run_was_lost(
     own_server: Server, echo: Echo
 ) -> None:
     """What the run wrote is shown once; then the restarted server says how it ended."""
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         async with own_server.running("run", "--id", "r", *echo.command) as process:
             echo.tell("out")
             echo.tell("!err")
@@ -429,7 +394,7 @@ async def test_over_tcp_a_token_opens_the_same_door(own_server: Server, echo: Ec
     """A killed server that comes back at its address included."""
     flags = ["--url", own_server.url, "--token", "devtoken"]
     own_server.bind = own_server.url.removeprefix("http://").rstrip("/")
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         async with own_server.running("run", *flags, "--id", "r", *echo.command) as process:
             echo.tell("out")
             echo.tell("!err")
@@ -448,7 +413,7 @@ async def test_a_killed_server_loses_what_ran_and_goes_on_with_what_waited(
     """`logs -f` of the one ends there; `run` of the other waits, and misses nothing."""
     first = narrow_server.submit(*echo.command)
     echo.tell("before")
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         async with (
             narrow_server.running("logs", "-f", first) as one,
             narrow_server.running("run", "--id", "second", "--", "seq", "100000") as two,
@@ -471,7 +436,7 @@ async def test_logs_f_of_much_output_survives_connections_cut_at_random(
     run_id = own_server.submit("--", "seq", "1000000")
     own_server.run("logs", "-f", "--from", "6888896", run_id)
     expected = b"".join(b"%d\n" % number for number in range(1, 1000001))
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         async with own_server.running("logs", "-f", run_id) as process:
             assert process.stdout is not None
             seen = b""
@@ -486,7 +451,7 @@ async def test_logs_f_of_much_output_survives_connections_cut_at_random(
 
 
 async def test_a_server_told_to_stop_cancels_the_run_and_run_says_so(own_server: Server) -> None:
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         async with own_server.running("run", "--shell", TRAPS_TERM) as process:
             await read_until(process.stdout, b"ready\n")
             await trio.to_thread.run_sync(own_server.stop)
@@ -498,7 +463,7 @@ async def test_a_server_told_to_stop_cancels_the_run_and_run_says_so(own_server:
 async def test_a_cancel_reaches_a_server_that_was_away(narrow_server: Server) -> None:
     """The wish is told again until somebody hears it."""
     blocker = narrow_server.submit("--", "sleep", "1000")
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         async with narrow_server.running("run", "--id", "w", "--", "sleep", "1000") as process:
             await wait_known(narrow_server, "w")
             narrow_server.stop(signal.SIGKILL)
@@ -542,7 +507,7 @@ def test_submit_whose_answer_is_lost_is_asked_again(server: Server, tmp_path: Pa
         thread = threading.Thread(target=serve, args=[door], daemon=True)
         thread.start()
         done = server.run("submit", "--socket", path, "--tag", "lost-answer", "--", "true")
-        thread.join(WAIT_S)
+        thread.join(PATIENCE_S)
     assert done.returncode == 0
     found = [row[0] for row in lines(server.output("list", "--tag", "lost-answer"))]
     assert found == [done.stdout.decode().strip()]

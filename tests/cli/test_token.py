@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import signal
 import subprocess
 from datetime import UTC, datetime
@@ -17,6 +15,8 @@ from supervisor.cli.exitcodes import ExitCode, code_of_error
 from supervisor.errors import StateDirError
 from supervisor.wire import NewToken, TokenList, TokenView
 from tests.cli.conftest import RUNWIRE, Server
+from tests.cli.test_runs import on_terminal
+from tests.patience import PATIENCE_S
 
 
 def create(server: Server, *options: str) -> str:
@@ -102,12 +102,7 @@ def test_list_shows_tokens_without_the_token(server: Server) -> None:
 
 def test_list_is_for_people_on_a_terminal(server: Server) -> None:
     create(server)
-    ours, theirs = pty.openpty()
-    environ = server.environment | {"TERM": "xterm", "COLUMNS": "160"}
-    subprocess.run([RUNWIRE, "token", "list"], env=environ, stdout=theirs, timeout=50, check=True)
-    os.close(theirs)
-    shown = os.read(ours, 65536).decode()
-    os.close(ours)
+    shown = on_terminal(server, "token", "list", COLUMNS="160")
     assert "EXPIRES" in shown
     assert "in 23h59m" in shown
 
@@ -132,7 +127,11 @@ def test_revoke_reads_a_token_from_stdin(server: Server) -> None:
     token = create(server)
     command = [RUNWIRE, "token", "revoke", "-"]
     done = subprocess.run(
-        command, env=server.environment, input=f"{token}\n".encode(), timeout=50, check=False
+        command,
+        env=server.environment,
+        input=f"{token}\n".encode(),
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert done.returncode == 0
     assert view_of(server, jti_of(token)).revoked_at is not None
@@ -252,7 +251,7 @@ class TestInspect:
             env=server.environment,
             input=token.encode(),
             capture_output=True,
-            timeout=50,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert jti_of(token).encode() in done.stdout

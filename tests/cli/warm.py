@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _MAX_BYTES = 256 * 1024
-_WAIT_S = 50
+_WAIT_S = 100.0
 
 
 class WarmPython:

@@ -20,6 +20,7 @@ from supervisor.log.logfile import GapReason, index_path
 from supervisor.log.logindex import Header
 from supervisor.model import Stream
 from supervisor.units import KIB
+from tests.patience import PATIENCE_S
 from tests.ui.cutting import cutting_proxy
 from tests.web.scene import Said
 from tests.web.served import TOKEN, Site, running_site
@@ -169,7 +170,7 @@ async def test_its_program_follows_a_run_through_cuts(site: Site) -> None:
     (program,) = re.findall(r"^```python\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
     run_id = await site.shell("seq 10000; printf 'caf\\303'")
     await site.ended(run_id)
-    with cutting_proxy(site.address[1]) as proxy, trio.fail_after(50):
+    with cutting_proxy(site.address[1]) as proxy, trio.fail_after(PATIENCE_S):
         done = await trio.run_process(
             [sys.executable, "-c", program, run_id],
             env=os.environ

@@ -15,6 +15,7 @@ from supervisor.client import follow
 from supervisor.client.updates import End, Gap
 from supervisor.frames import Output
 from tests.cli.conftest import Server, serving
+from tests.patience import PATIENCE_S
 from tools.base import ROOT
 
 PAGE = (ROOT / "docs" / "python-client.md").read_text(encoding="utf-8")
@@ -34,7 +35,7 @@ def run_program(program: str, cwd: Path, *arguments: str) -> list[str]:
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

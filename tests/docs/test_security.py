@@ -17,6 +17,7 @@ from supervisor.config.authtable import ALGORITHMS
 from supervisor.config.settings import read_settings
 from supervisor.units import KIB
 from tests.cli.conftest import RUNWIRE, Server, serving
+from tests.patience import PATIENCE_S
 from tools.base import ROOT
 from web.auth.keys import read_key
 from web.fence import fence
@@ -56,7 +57,7 @@ def test_its_commands_work_in_their_order(server: Server, tmp_path: Path) -> Non
             env=environment,
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=PATIENCE_S,
             check=False,
         )
         assert done.returncode == 0, f"{example}\n{done.stdout}{done.stderr}"
@@ -75,7 +76,7 @@ def test_its_program_makes_a_good_token(server: Server) -> None:
         cwd=server.state,
         capture_output=True,
         check=True,
-        timeout=50,
+        timeout=PATIENCE_S,
     ).stdout.decode()
     done = server.run(
         "list", RUNWIRE_SOCKET="", RUNWIRE_URL=server.url, RUNWIRE_TOKEN=token.strip()

@@ -11,8 +11,9 @@ from typing import Any
 
 import trio
 
+from tests.patience import PATIENCE_S
+
 HERE = Path(__file__).parent
-WAIT_S = 40
 Happening = dict[str, Any]
 
 
@@ -61,7 +62,7 @@ class Client:
 
     async def until(self, condition: Callable[[Happening], bool]) -> Happening:
         """Read on to the first thing of which `condition` holds."""
-        with trio.fail_after(WAIT_S):
+        with trio.fail_after(PATIENCE_S):
             while True:
                 happening: Happening = json.loads(await self.program.line())
                 self.happened.append(happening)

@@ -9,7 +9,8 @@ import pytest
 import trio
 
 from supervisor.config.settings import read_settings
-from tests.npm.node import HERE, WAIT_S
+from tests.npm.node import HERE
+from tests.patience import PATIENCE_S
 from tests.web.served import TOKEN, running_site
 from tools.base import ROOT
 from web.socketio.engineio import LAST_WORDS_S, PING_INTERVAL_S, PING_TIMEOUT_S
@@ -30,7 +31,7 @@ async def run_program(text: str, tmp_path: Path, after: str = "", then: str = ""
         run_id = await site.shell(f"echo hello; {then}")
         names = f'const TOKEN = "{TOKEN}", NEW_TOKEN = TOKEN, RUN_ID = "{run_id}";\n'
         program = names + text.replace("127.0.0.1:4000", f"127.0.0.1:{site.address[1]}") + after
-        with trio.fail_after(WAIT_S):
+        with trio.fail_after(PATIENCE_S):
             done = await trio.run_process(
                 ["node", "--input-type=module", "--eval", program],
                 cwd=HERE,

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.npm.node import HERE, WAIT_S, Happening, Program, output, running
+from tests.npm.node import HERE, Happening, Program, output, running
+from tests.patience import PATIENCE_S
 from tests.web.served import TOKEN, Site, running_site
 from tools.base import ROOT
 
@@ -36,7 +37,7 @@ def test_the_page_shows_the_command_that_is_tested_here() -> None:
 async def until(program: Program, kind: str) -> list[Happening]:
     """All messages through the next of a type."""
     messages: list[Happening] = []
-    with trio.fail_after(WAIT_S):
+    with trio.fail_after(PATIENCE_S):
         while not messages or messages[-1]["type"] != kind:
             line = (await program.line()).lstrip("> ")  # its prompt, after something was typed
             messages.append(json.loads(line))
@@ -58,7 +59,7 @@ async def test_it_shows_everything_and_leaves_when_the_run_has_ended(
             f"{n}\n" for n in range(1, 100_001)
         )
         assert output(messages, "stderr") == "oops\n"
-        with trio.fail_after(WAIT_S):
+        with trio.fail_after(PATIENCE_S):
             assert await wscat.process.wait() == 0
 
 
@@ -85,5 +86,5 @@ async def test_a_wrong_token_is_refused(site: Site) -> None:
     run_id = await site.shell("echo x")
     wrong = address(site, run_id, "&token=wrong")
     async with running("sh", "-c", 'exec "$@" 2>&1', "sh", WSCAT, "-c", wrong) as wscat:
-        with trio.fail_after(WAIT_S):
+        with trio.fail_after(PATIENCE_S):
             assert "401" in await wscat.line()
