@@ -18,6 +18,7 @@ from tests.patience import PATIENCE_S
 from tests.web.scene import output
 from tests.web.served import Site
 from tests.web.watching import watch
+from web.streams import keyboard
 
 FACTS = """
 import json, os, sys, termios
@@ -255,8 +256,11 @@ async def test_a_viewer_with_the_right_resizes_and_all_viewers_are_told(site: Si
         assert text.startswith("80 24\r\n90 30\r\n")
 
 
-async def test_of_many_sizes_that_come_at_once_the_last_one_counts(site: Site) -> None:
+async def test_of_many_sizes_that_come_at_once_the_last_one_counts(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As of a window that is being drawn. Not each of them is an event for ever."""
+    monkeypatch.setattr(keyboard, "_RESIZE_S", 1.0)
     run_id = await pty(site, "sleep", "60")
     await site.running(run_id)
     async with watch(site, f"/runs/{run_id}/stream") as typist:

@@ -17,11 +17,12 @@ from supervisor.log.logfile import index_path
 from supervisor.log.logindex import Header
 from supervisor.model import Stream
 from supervisor.units import KIB
+from tests.patience import PATIENCE_S
 from tests.web.restless import Restless
 from tests.web.scene import Write, output, text
 from tests.web.served import OpenSite, Site, until
 from tests.web.watching import BINARY, Watcher, faucet, stingy, watch
-from web.streams import viewer
+from web.streams import conversation, viewer
 
 OUT, ERR = Stream.STDOUT, Stream.STDERR
 ERROR = (socket.SOL_SOCKET, socket.SO_ERROR)
@@ -32,8 +33,10 @@ VIEWERS = 50
 
 
 async def test_fifty_viewers_that_join_and_are_cut_at_random_have_every_line_once_in_order(
-    site: Site, tmp_path: Path
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # One that is slow to read is not to be let go, with words of its own under way.
+    monkeypatch.setattr(conversation, "END_WAIT_S", PATIENCE_S)
     dice = random.Random(1)
     writes: list[Write] = [
         (dice.choice((OUT, ERR)), f"line {number}: é € 😀 {'x' * dice.randrange(200)}\n".encode())
