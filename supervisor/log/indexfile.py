@@ -9,6 +9,7 @@ from pathlib import Path
 from supervisor.errors import StorageUnavailable
 from supervisor.log import cached, logindex
 from supervisor.log.logindex import Header, Record, Span
+from supervisor.log.opening import open_quietly
 
 NEAR_RECORDS = 16
 """What is looked at first: far more than there are in most reads."""
@@ -147,7 +148,7 @@ class IndexFile:
     def _pread(self, offset: int, count: int) -> bytes:
         try:
             if self._fd < 0:
-                self._fd = os.open(self._path, os.O_RDONLY)
+                self._fd = open_quietly(self._path, os.O_RDONLY)
             pread = os.pread if self.may_wait else cached.pread
             return pread(self._fd, count, offset)
         except FileNotFoundError:

@@ -22,6 +22,7 @@ from msgspec import Struct
 from supervisor.errors import RangeNotSatisfiable, StorageUnavailable
 from supervisor.log import cached, logindex
 from supervisor.log.indexfile import IndexFile
+from supervisor.log.opening import open_quietly
 from supervisor.model import Stream
 
 KIB = 1024
@@ -147,7 +148,7 @@ class LogReader:
         """The offset one past the last byte so far."""
         if self._log_fd < 0:
             try:
-                self._log_fd = os.open(self._log_path, os.O_RDONLY)
+                self._log_fd = open_quietly(self._log_path, os.O_RDONLY)
             except FileNotFoundError:
                 return 0
             except OSError as exc:

@@ -24,6 +24,7 @@ from supervisor.log.holes import written
 from supervisor.log.logfile import Chunk, index_path, log_path
 from supervisor.log.logindex import Header, Record, Span
 from supervisor.log.ondisk import OnDisk, give_back_unused
+from supervisor.log.opening import open_quietly
 from supervisor.log.trimming import trim
 from supervisor.model import Stream
 from supervisor.pulse import Pulse
@@ -365,7 +366,7 @@ class LogWriter:
         try:
             if fd < 0:
                 path = index_path(self._directory, self.run_id)
-                fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+                fd = open_quietly(path, os.O_RDWR | os.O_CREAT)
             _write_whole(fd, logindex.pack_header(header), 0)
         except OSError as exc:
             if fd >= 0 and fd != self._index_fd:
@@ -422,9 +423,9 @@ def _open_files(directory: Path, run_id: str) -> tuple[int, int]:
     refuses it.
     """
     try:
-        log_fd = os.open(log_path(directory, run_id), os.O_RDWR | os.O_CREAT, 0o600)
+        log_fd = open_quietly(log_path(directory, run_id), os.O_RDWR | os.O_CREAT)
         try:
-            return log_fd, os.open(index_path(directory, run_id), os.O_RDWR)
+            return log_fd, open_quietly(index_path(directory, run_id), os.O_RDWR)
         except FileNotFoundError:
             return log_fd, -1
         except BaseException:
