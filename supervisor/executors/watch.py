@@ -60,6 +60,7 @@ class Watch:
                 await self._child.wait_exited()
                 while_it_runs.cancel_scope.cancel()
             self._output.program_exited()
+            self._console.log.hurried.set()  # there is little more, and it is waited for
             # That gives a descriptor back: if there is no other, it serves to look at /proc.
             self._child.read_report()
             if self._stopping.cause is not None:

@@ -24,8 +24,9 @@ async def capture(
     holds meanwhile is moved before anything that another stream of the same log has written since.
 
     While the log cannot be written (disk full, I/O error), `fd` is not read, so its writer waits
-    as soon as the pipe is full; `log.trouble` says why, and it goes on by itself. One turn moves
-    at most MAX_SPLICE bytes, so that a flood does not hold up anyone else.
+    as soon as the pipe is full; `log.trouble` says why, and it goes on by itself. Likewise while the
+    disk is too far behind. One turn moves at most MAX_SPLICE bytes, so that a flood does not hold up
+    anyone else.
     """
     retry = False
     with Pace(fd, PipeBudget(0) if budget is None else budget) as pace:
@@ -34,6 +35,8 @@ async def capture(
                 await trio.sleep(RETRY_S)
             else:
                 await trio.lowlevel.wait_readable(fd)
+            if log.ahead:
+                await _let_catch_up(log)
             try:
                 if log.rested:
                     _move_rested(log)
@@ -53,6 +56,23 @@ async def capture(
                     await trio.sleep(pause_s)
                 finally:
                     del log.rested[fd]
+
+
+async def _let_catch_up(log: LogWriter) -> None:
+    """Return when the disk is not too far behind any more, or that is not to be waited for."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_until_hurried, log, nursery.cancel_scope)
+        while log.ahead:
+            try:
+                await trio.to_thread.run_sync(log.sync, abandon_on_cancel=True)
+            except StorageUnavailable:
+                await trio.sleep(RETRY_S)
+        nursery.cancel_scope.cancel()
+
+
+async def _until_hurried(log: LogWriter, waiting: trio.CancelScope) -> None:
+    await log.hurried.wait()
+    waiting.cancel()
 
 
 def _move_rested(log: LogWriter) -> None:

@@ -18,12 +18,14 @@ import threading
 import time
 from pathlib import Path
 
+import trio
+
 from supervisor.errors import StorageUnavailable
 from supervisor.log import logindex, source
 from supervisor.log.holes import written
 from supervisor.log.logfile import Chunk, index_path, log_path
 from supervisor.log.logindex import Header, Record, Span
-from supervisor.log.ondisk import OnDisk, give_back_unused
+from supervisor.log.ondisk import AT_FAULT, OnDisk, give_back_unused
 from supervisor.log.opening import open_quietly
 from supervisor.log.trimming import trim
 from supervisor.model import Stream
@@ -34,20 +36,6 @@ from supervisor.units import KIB, MIB
 MAX_SPLICE = 256 * KIB
 _RECENT = 16
 _STREAMS = {int(stream): stream for stream in Stream}
-
-_STORAGE_ERRNOS = frozenset(
-    {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EIO,
-        errno.EROFS,
-        errno.EFBIG,
-        errno.ENOMEM,
-        errno.ESTALE,
-        errno.ENXIO,
-        errno.ETIMEDOUT,
-    }
-)
 
 
 class LogWriter:
@@ -86,6 +74,8 @@ class LogWriter:
         self._write_trouble: str | None = None
         self._disk = OnDisk(directory, run_id)
         self._sync_lock = threading.Lock()
+        self.hurried = trio.Event()
+        """Set when what comes is to be taken without regard to how far the disk is behind."""
         self.closed = False
         self.silent_s = 0.0
         """For how long nothing had been written to it when it was opened."""
@@ -116,6 +106,11 @@ class LogWriter:
     def dirty(self) -> bool:
         """True if `sync` has something to do: bytes that may not be on disk, or too many."""
         return self.size != self._synced or self._excess() > 0
+
+    @property
+    def ahead(self) -> bool:
+        """True if it is so far ahead of the disk that more has to wait for a `sync`."""
+        return self.size - self._disk.size > self._disk.allowance and not self.hurried.is_set()
 
     @property
     def trouble(self) -> str | None:
@@ -405,7 +400,7 @@ class LogWriter:
 
     def _refuse(self, exc: OSError) -> None:
         """Raise our error if storage is at fault; anything else is a bug and stays what it is."""
-        if exc.errno in _STORAGE_ERRNOS:
+        if exc.errno in AT_FAULT:
             self._write_trouble = self._told(exc)
             raise StorageUnavailable(self._write_trouble) from exc
 
