@@ -67,8 +67,9 @@ class TestIssuing:
             ANNA,
         )
         claims = said(new.token)
-        assert claims.pop("iat") - before in (0, 1, 2)
-        assert claims.pop("exp") - before - 7200 in (0, 1, 2)
+        issued = claims.pop("iat")
+        assert before <= issued <= int(now().timestamp())
+        assert claims.pop("exp") == issued + 7200
         assert claims == {
             "iss": "runwire",
             "sub": "ci",
@@ -222,12 +223,13 @@ class TestTickets:
         assert jwt.get_unverified_header(new.ticket)["typ"] == TICKET_TYPE
 
     async def test_it_lasts_some_seconds(self, tokens: Tokens) -> None:
+        before = now()
         new = tokens.make_ticket("r1", ANNA)
-        assert timedelta(seconds=20) < new.expires_at - now() <= timedelta(seconds=30)
+        assert before + timedelta(seconds=20) < new.expires_at <= now() + timedelta(seconds=30)
         assert ticket_of(new).exp == new.expires_at.timestamp()
 
     async def test_it_does_not_outlast_the_token_it_was_made_with(self, tokens: Tokens) -> None:
-        soon = now() + timedelta(seconds=5)
+        soon = now() + timedelta(seconds=15)
         new = tokens.make_ticket("r1", msgspec.structs.replace(ANNA, expires_at=soon))
         assert new.expires_at <= soon
 
