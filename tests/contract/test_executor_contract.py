@@ -115,7 +115,7 @@ class Live:
 @asynccontextmanager
 async def live(bench: Bench, run: Run) -> AsyncIterator[Live]:
     """`run` under way; its end is waited for."""
-    with trio.fail_after(60), open_console(bench.directory, run) as rig:
+    with trio.fail_after(300), open_console(bench.directory, run) as rig:
         async with trio.open_nursery() as nursery:
             it = Live(rig)
 
@@ -159,7 +159,7 @@ def ask(it: Live, request: StopRequest) -> None:
 async def test_a_start_is_recorded_before_the_first_instruction(bench: Bench) -> None:
     proof = bench.directory / "it-ran"
     run = bench.run(f"mark {proof}", "write stdout x")
-    with open_console(bench.directory, run) as rig, trio.fail_after(60):
+    with open_console(bench.directory, run) as rig, trio.fail_after(300):
         seen: list[tuple[bool, int]] = []
         rig.recorder.on_event = lambda _event: seen.append((proof.exists(), rig.log.size))
         await bench.executor.execute(run, rig.console)
@@ -172,7 +172,7 @@ async def test_nothing_runs_until_the_start_is_on_disk(bench: Bench) -> None:
     """A journal that cannot commit keeps the program from its first instruction."""
     proof = bench.directory / "it-ran"
     run = bench.run(f"mark {proof}")
-    with open_console(bench.directory, run) as rig, trio.fail_after(60):
+    with open_console(bench.directory, run) as rig, trio.fail_after(300):
         held = trio.Event()
 
         class Held:
@@ -274,7 +274,7 @@ async def test_a_script_with_a_missing_interpreter_is_not_started(bench: Bench) 
 async def test_a_stop_before_the_start_keeps_it_from_starting(bench: Bench) -> None:
     proof = bench.directory / "it-ran"
     run = bench.run(f"mark {proof}")
-    with open_console(bench.directory, run) as rig, trio.fail_after(60):
+    with open_console(bench.directory, run) as rig, trio.fail_after(300):
         rig.stop.ask(stop_request())
         outcome = await bench.executor.execute(run, rig.console)
     assert isinstance(outcome, NotStarted)
@@ -286,7 +286,7 @@ async def test_a_stop_before_the_start_keeps_it_from_starting(bench: Bench) -> N
 async def test_a_stop_while_its_start_is_recorded_keeps_it_from_starting(bench: Bench) -> None:
     proof = bench.directory / "it-ran"
     run = bench.run(f"mark {proof}")
-    with open_console(bench.directory, run) as rig, trio.fail_after(60):
+    with open_console(bench.directory, run) as rig, trio.fail_after(300):
         rig.recorder.on_event = lambda _event: rig.stop.ask(stop_request())
         outcome = await bench.executor.execute(run, rig.console)
     assert isinstance(outcome, NotStarted)
@@ -562,7 +562,7 @@ async def test_there_is_nothing_to_signal_before_and_after(bench: Bench) -> None
 async def test_cancellation_lets_go_at_once_and_leaves_no_process(bench: Bench) -> None:
     """Not even one that ignores signals, and nothing is recorded any more."""
     run = bench.run("ignore TERM", "leave 60", "write stdout ready", LONG)
-    with trio.fail_after(60), open_console(bench.directory, run) as rig:
+    with trio.fail_after(300), open_console(bench.directory, run) as rig:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(bench.executor.execute, run, rig.console)
             await rig.wait_output(b"ready")
@@ -577,7 +577,7 @@ async def test_cancellation_lets_go_at_once_and_leaves_no_process(bench: Bench) 
 async def test_cancellation_before_the_start_leaves_no_process(bench: Bench) -> None:
     proof = bench.directory / "it-ran"
     run = bench.run(f"mark {proof}")
-    with open_console(bench.directory, run) as rig, trio.fail_after(60):
+    with open_console(bench.directory, run) as rig, trio.fail_after(300):
         scope = trio.CancelScope()
 
         class Never:
@@ -602,7 +602,7 @@ async def test_what_was_dispatched_with_no_start_on_record_never_started(bench: 
 async def test_a_run_nobody_saw_the_end_of_is_lost(bench: Bench) -> None:
     """Also when there is nothing left of it."""
     run = bench.run("write stdout ready", LONG)
-    with trio.fail_after(60), open_console(bench.directory, run) as rig:
+    with trio.fail_after(300), open_console(bench.directory, run) as rig:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(bench.executor.execute, run, rig.console)
             await rig.wait_output(b"ready")

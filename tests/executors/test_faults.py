@@ -56,7 +56,7 @@ def shell(line: str, **more: object) -> RunSpec:
 async def carry_out(
     executor: LocalExecutor, directory: Path, spec: RunSpec, run_id: str = "run"
 ) -> tuple[Outcome, ConsoleRig]:
-    with trio.fail_after(120), open_console(directory, a_run(spec, run_id)) as rig:
+    with trio.fail_after(600), open_console(directory, a_run(spec, run_id)) as rig:
         return await executor.execute(rig.run, rig.console), rig
 
 
@@ -122,7 +122,7 @@ async def test_a_run_whose_control_group_vanished_can_be_stopped(
     async def carry() -> None:
         outcomes.append(await executor.execute(rig.run, rig.console))
 
-    with trio.fail_after(60), open_console(tmp_path, a_run(spec)) as rig:
+    with trio.fail_after(300), open_console(tmp_path, a_run(spec)) as rig:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(carry)
             await rig.wait_output(b"ready")
@@ -167,7 +167,7 @@ async def test_a_clock_set_back_an_hour_changes_no_limit(
     outcomes: list[Outcome] = []
     spec = shell("trap '' TERM; while :; do sleep 0.05; done", timeout_s=2.0)
     spec = msgspec.structs.replace(spec, stop=StopPolicy(grace_s=0.3))
-    with trio.fail_after(60), open_console(tmp_path, a_run(spec)) as rig:
+    with trio.fail_after(300), open_console(tmp_path, a_run(spec)) as rig:
 
         async def carry() -> None:
             outcomes.append(await executor.execute(rig.run, rig.console))
@@ -207,7 +207,7 @@ async def test_who_writes_without_end_takes_no_more_disk_than_it_may(
 ) -> None:
     size = 400 * MIB
     spec = shell(f"head -c {size} /dev/zero; printf end", log_limit=LogLimit(2 * MIB))
-    with trio.fail_after(120), open_console(tmp_path, a_run(spec)) as rig:
+    with trio.fail_after(600), open_console(tmp_path, a_run(spec)) as rig:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(keep_synced, [rig.log], 0.1)
             outcome = await executor.execute(rig.run, rig.console)
@@ -249,7 +249,7 @@ async def test_300_runs_at_once_end_each_with_its_own_code(
         started.release()
 
     try:
-        with trio.fail_after(120):
+        with trio.fail_after(600):
             async with trio.open_nursery() as nursery:
                 for number in range(count):
                     nursery.start_soon(carry, number)

@@ -50,7 +50,7 @@ async def carry_out(
     executor: LocalExecutor, directory: Path, spec: RunSpec
 ) -> tuple[Outcome, ConsoleRig]:
     run = a_run(spec)
-    with trio.fail_after(60), open_console(directory, run) as rig:
+    with trio.fail_after(300), open_console(directory, run) as rig:
         return await executor.execute(run, rig.console), rig
 
 
@@ -64,7 +64,7 @@ async def live(
     async def carry_out() -> None:
         outcomes.append(await executor.execute(run, rig.console))
 
-    with trio.fail_after(60), open_console(directory, run) as rig:
+    with trio.fail_after(300), open_console(directory, run) as rig:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(carry_out)
             yield rig, outcomes
@@ -98,7 +98,7 @@ async def test_many_runs_at_once_end_each_in_its_way(
             assert rig.output() == b"%d\n" % number
             codes[number] = outcome.exit_code
 
-    with trio.fail_after(60):
+    with trio.fail_after(300):
         async with trio.open_nursery() as nursery:
             for number in range(100):
                 nursery.start_soon(one, number)
@@ -222,7 +222,7 @@ async def test_without_descriptors_a_run_does_not_start_and_says_why(
     executor: LocalExecutor, tmp_path: Path
 ) -> None:
     run = a_run(shell("exit 0"))
-    with trio.fail_after(60), open_console(tmp_path, run) as rig:
+    with trio.fail_after(300), open_console(tmp_path, run) as rig:
         with free_descriptors(0):
             outcome = await executor.execute(run, rig.console)
         assert isinstance(outcome, NotStarted)

@@ -95,7 +95,7 @@ async def stop_tree(
     async def carry_out() -> None:
         outcomes.append(await executor.execute(rig.run, rig.console))
 
-    with trio.fail_after(60):
+    with trio.fail_after(300):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(carry_out)
             await wait_until(lambda: len(tagged(tag)) >= size)
@@ -147,7 +147,7 @@ async def test_each_of_two_runs_loses_its_own_processes_only(
     with open_console(tmp_path, a_run(spec, "other")) as second:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(executor.execute, second.run, second.console)
-            with trio.fail_after(60):
+            with trio.fail_after(300):
                 await wait_until(lambda: len(tagged(other)) == SIZE)
             with open_console(tmp_path, a_run(RunSpec(argv=(*NASTY, tag), cwd="/"))) as first:
                 outcome = await stop_tree(executor, first, FORCE, tag, SIZE)
@@ -174,7 +174,7 @@ async def test_what_a_run_leaves_behind_goes_with_its_end(
         f"{daemon} >/dev/null 2>&1 & until grep -qsF '{tag}' /proc/$!/cmdline; do :; done; exit 4"
     )
     spec = RunSpec(argv=("/bin/bash", "-c", line), cwd="/")
-    with trio.fail_after(60), open_console(tmp_path, a_run(spec)) as rig:
+    with trio.fail_after(300), open_console(tmp_path, a_run(spec)) as rig:
         outcome = await executor.execute(rig.run, rig.console)
     assert isinstance(outcome, Exited)
     assert (outcome.exit_code, outcome.output_complete) == (4, True)
@@ -196,7 +196,7 @@ async def test_what_a_killed_server_left_in_a_control_group_is_killed(
     run = msgspec.structs.replace(a_run(RunSpec(argv=("true",), cwd="/")), process=gone)
     with subprocess.Popen(["/bin/sleep", "600"], env={}, start_new_session=True) as escapee:
         (group.path / "cgroup.procs").write_text(str(escapee.pid))
-        with trio.fail_after(60), open_console(tmp_path, run) as rig:
+        with trio.fail_after(300), open_console(tmp_path, run) as rig:
             outcome = await executor.reattach(run, rig.console)
         assert isinstance(outcome, Lost)
         assert outcome.killed == (escapee.pid,)
