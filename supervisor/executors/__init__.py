@@ -24,7 +24,8 @@ import msgspec
 import trio
 
 from supervisor.conditions import Conditions
-from supervisor.log.capture import capture
+from supervisor.errors import StorageUnavailable
+from supervisor.log.capture import capture, take_what_is_there
 from supervisor.log.logwriter import LogWriter
 from supervisor.log.pacing import PipeBudget
 from supervisor.model import (
@@ -140,6 +141,13 @@ class Console:
     async def capture(self, fd: int, stream: Stream) -> None:
         """Move everything from pipe `fd` into the log until its end. Does not close `fd`."""
         await capture(fd, self.log, stream, self._pipes)
+
+    def take_what_is_there(self, fd: int, stream: Stream) -> bool:
+        """Move what `fd` holds now into the log, as far as it can be stored; whether that was all."""
+        try:
+            return take_what_is_there(fd, self.log, stream)
+        except StorageUnavailable:
+            return False
 
     def note(self, event: Event) -> None:
         """Have `event` recorded, without waiting: for facts that nothing depends on."""

@@ -79,6 +79,12 @@ class OutputPipes:
             await console.capture(reader, stream)
         self.ended.set()
 
+    def capture_rest(self, console: Console) -> None:
+        """Move what the pipes hold now into the log: nobody will wait for more."""
+        at_end = [console.take_what_is_there(fd, stream) for stream, fd in self._readers.items()]
+        if all(at_end):
+            self.ended.set()
+
     def _close_writer(self, stream: Stream) -> None:
         writer = self._writers.pop(stream, None)
         if writer is not None:

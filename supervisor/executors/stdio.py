@@ -50,6 +50,9 @@ class Stdio(Protocol):
     async def capture(self, console: Console) -> None:
         """Move all output into the log until it has ended."""
 
+    def capture_rest(self, console: Console) -> None:
+        """Move what there is now into the log: nobody will wait for more."""
+
 
 def open_stdio(spec: RunSpec) -> AbstractContextManager[Stdio]:
     """What a run of `spec` gets. Entering raises LaunchError if it cannot be made."""
@@ -86,6 +89,7 @@ class Pipes:
         self.output_files = frozenset[str]()
         self.ended = self._output.ended
         self.capture = self._output.capture
+        self.capture_rest = self._output.capture_rest
 
     def __enter__(self) -> Self:
         """Open them. Raises LaunchError."""

@@ -95,6 +95,11 @@ class Terminal:
         await console.capture(self._ours, Stream.STDOUT)
         self.ended.set()
 
+    def capture_rest(self, console: Console) -> None:
+        """See Stdio."""
+        if console.take_what_is_there(self._ours, Stream.STDOUT):
+            self.ended.set()
+
     def _close_theirs(self) -> None:
         if self._theirs >= 0:
             os.close(self._theirs)

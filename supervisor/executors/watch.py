@@ -69,6 +69,7 @@ class Watch:
                 await self._drain(run)
             killed, survivors = await self._kill_rest()
             unattributed = self._unattributed()
+            self._output.capture_rest(self._console)
             complete = self._output.ended.is_set()
             code, usage = self._child.reap()
             out_of_memory = self._child.out_of_memory()
@@ -93,6 +94,9 @@ class Watch:
         # If nobody is left to hold it, it is only we who are slow to read it.
         with trio.move_on_after(_PROMPT_S if self._child.anyone_left() else SETTLE_S):
             await self._output.ended.wait()
+            return
+        self._output.capture_rest(self._console)  # a busy machine may not have let us
+        if self._output.ended.is_set():
             return
         if run.exited_at is None:  # or an earlier server has said so
             code = self._child.peek_status()

@@ -75,14 +75,24 @@ async def _until_hurried(log: LogWriter, waiting: trio.CancelScope) -> None:
     waiting.cancel()
 
 
+def take_what_is_there(fd: int, log: LogWriter, stream: Stream) -> bool:
+    """Move what `fd` holds at this moment into `log`; whether it has come to its end.
+
+    No more than a pipe can hold, however fast somebody fills it again. Raises StorageUnavailable.
+    """
+    try:
+        for _ in range(PIPE_BYTES // MAX_SPLICE + 1):
+            if not log.splice(fd, stream):
+                return True
+    except BlockingIOError:
+        pass
+    return False
+
+
 def _move_rested(log: LogWriter) -> None:
     """Move what is in the pipes that are left alone for a moment. Raises StorageUnavailable."""
     for fd, stream in log.rested.items():
-        try:
-            for _ in range(PIPE_BYTES // MAX_SPLICE):
-                log.splice(fd, stream)
-        except BlockingIOError:
-            continue
+        take_what_is_there(fd, log, stream)
 
 
 async def keep_synced(logs: Collection[LogWriter], every_s: float) -> None:

@@ -34,7 +34,6 @@ _MOST_AHEAD = 256 * MIB
 _SHARE_OF_FREE = 16
 """Room is reserved only if there is so many times as much: it is not to be missed elsewhere."""
 
-
 _FIRST_ALLOWANCE = 256 * MIB
 _LEAST_ALLOWANCE, _MOST_ALLOWANCE = 16 * MIB, 1024 * MIB
 _TELLING_BYTES = 8 * MIB
