@@ -24,7 +24,7 @@ class Gate:
         return f"read x < '{self.path}'"
 
     async def open(self) -> None:
-        """Returns once the line has gone on."""
+        """Returns once the line, which may still have to come to it, goes on."""
         with trio.fail_after(PATIENCE_S):
             await trio.to_thread.run_sync(self.path.write_text, "go\n", abandon_on_cancel=True)
 

@@ -11,6 +11,7 @@ import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tests.cli.conftest import RUNWIRE, Server
 from tests.patience import PATIENCE_S
@@ -27,9 +28,11 @@ for line in sys.stdin: pass
 class Sitter:
     """Somebody at a terminal on which a command runs."""
 
-    def __init__(self, process: subprocess.Popen[bytes], terminal: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], terminal: int, found: list[Any]) -> None:
         self.process = process
         self.terminal = terminal
+        self.found = found
+        """What tcgetattr(3) said before the command came."""
         self.seen = b""
 
     def type(self, keys: bytes) -> None:
@@ -52,6 +55,7 @@ def sitting(server: Server, *arguments: str) -> Iterator[Sitter]:
     """At a terminal of 100 columns and 30 rows, which the command controls."""
     ours, theirs = os.openpty()
     termios.tcsetwinsize(ours, (30, 100))
+    found = termios.tcgetattr(ours)
     process = subprocess.Popen(
         ["setsid", "--ctty", "--wait", RUNWIRE, *arguments],
         stdin=theirs,
@@ -61,7 +65,7 @@ def sitting(server: Server, *arguments: str) -> Iterator[Sitter]:
         cwd=server.directory,
     )
     try:
-        yield Sitter(process, ours)
+        yield Sitter(process, ours, found)
     finally:
         process.kill()
         process.wait()
@@ -71,12 +75,11 @@ def sitting(server: Server, *arguments: str) -> Iterator[Sitter]:
 
 def test_keys_go_to_the_run_and_what_it_shows_comes_back(server: Server) -> None:
     with sitting(server, "run", "--output", "pty", "--shell", "read x; echo got $x; exit 7") as at:
-        before = termios.tcgetattr(at.terminal)
         wait_raw(at)
         at.type(b"hello\r")
         at.see(b"hello\r\ngot hello\r\n")
         assert at.ended() == 7
-        assert termios.tcgetattr(at.terminal) == before
+        assert termios.tcgetattr(at.terminal) == at.found
 
 
 def test_ctrl_c_is_for_the_program(server: Server) -> None:
