@@ -35,6 +35,9 @@ from supervisor.units import KIB, MIB
 
 MAX_SPLICE = 256 * KIB
 _RECENT = 16
+_MAY_BE_DAMAGED = MIB // logindex.RECORD_SIZE
+"""At how many of its last records an index is looked at when it is gone on with: a minute's at least.
+What is before them was synced, and to look at all that a run has in a week would take a minute."""
 _STREAMS = {int(stream): stream for stream in Stream}
 
 
@@ -267,7 +270,16 @@ class LogWriter:
         """Count the sound records and cut off the rest."""
         header = logindex.parse_header(self._read_header())
         self.oldest = self.floor = header.floor
-        self._count = header.first
+        known, back = os.fstat(self._index_fd).st_size // logindex.RECORD_SIZE, _MAY_BE_DAMAGED
+        begin = sys.maxsize
+        while begin > header.first and self._last is None:
+            begin = self._count = max(header.first, known - back)
+            self._count_sound()
+            back *= 16
+        os.ftruncate(self._index_fd, logindex.position(self._count))
+
+    def _count_sound(self) -> None:
+        """Go on to the last record that is sound."""
         while raw := os.pread(self._index_fd, 64 * KIB, logindex.position(self._count)):
             records = logindex.parse_records(raw)
             good = logindex.sound_prefix(self._last, records, self.size)
@@ -277,7 +289,6 @@ class LogWriter:
             self._count += good
             if good * logindex.RECORD_SIZE < len(raw):
                 break
-        os.ftruncate(self._index_fd, logindex.position(self._count))
 
     def _mend(self, time_us: int, *, known: bool) -> None:
         """Have the index tell what it has lost, at its end or altogether: what is not there.
