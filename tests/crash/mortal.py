@@ -104,6 +104,15 @@ class _Keeper:
             time.sleep(_REAP_EVERY_S)
 
 
+def _have_much_of_little() -> None:
+    """In the new process: what else takes megabytes happens at what the trial's jobs write."""
+    ondisk, trimming = supervisor.log.ondisk, supervisor.log.trimming
+    ondisk.FLOOD_BYTES = ondisk._FIRST_ALLOWANCE = ondisk._LEAST_ALLOWANCE = 8 * KIB
+    ondisk._TELLING_BYTES = 1 * KIB
+    trimming._AT_ONCE = 16 * KIB
+    supervisor.log.logwriter._MAY_BE_DAMAGED = 8
+
+
 def _serve(channel: socket.socket, directory: str) -> None:
     """Fork for each server that is asked for."""
     keeper = _Keeper(directory)
@@ -117,6 +126,7 @@ def _serve(channel: socket.socket, directory: str) -> None:
         if keeper.server == 0:
             os.dup2(descriptors[0], 1)
             keeper.become_service(keeping)
+            _have_much_of_little()
             os.setsid()
             os.chdir(directory)
             Fuse(point, nth).arm()
@@ -131,6 +141,10 @@ if __name__ == "__main__":
     # Only the process that forks needs all of it.
     import supervisor.cli.main
     import supervisor.daemon
+    import supervisor.log.logwriter
+    import supervisor.log.ondisk
+    import supervisor.log.trimming
+    from supervisor.units import KIB
     from tests.crash.points import Fuse
     from tests.programs.service_manager import Store, take_orphans
 

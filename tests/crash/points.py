@@ -15,6 +15,7 @@ import supervisor.access.tokenkey
 import supervisor.engine
 import supervisor.executors.leftovers
 import supervisor.journal
+import supervisor.log.blocks
 import supervisor.log.logwriter
 import supervisor.processes.launcher
 import supervisor.processes.tree
@@ -37,6 +38,8 @@ STEPS: tuple[tuple[Any, str, str], ...] = (
     (LogWriter, "splice", "log bytes"),
     (LogWriter, "_sync", "log sync"),
     (supervisor.log.logwriter, "trim", "log trimming"),
+    (supervisor.log.blocks, "reserve", "room reserving"),
+    (supervisor.log.blocks, "make_hole", "hole making"),
     (supervisor.service, "remove_log", "log removal"),
     (GatedProcess, "open_gate", "gate opening"),
     (GatedProcess, "reap", "reaping"),
