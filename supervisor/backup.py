@@ -95,13 +95,8 @@ def restore(source: Path, state: Path, *, replace: bool = False) -> Backup:
                 "say --replace to move it aside, or name another"
             )
         try:
-            fresh = state / RESTORING
-            _remove_unfinished(fresh)
-            fresh.mkdir(mode=0o700)
-            _copy_parts(source, fresh)
-            check_copy(fresh / "journal.db")
-            _give_to_owner(state, fresh)
-            _sync_all(fresh)
+            _give_to_owner(state, state / "lock")
+            fresh = _prepare(source, state)
             if present:
                 _move_aside(state)
             for name in _PARTS:
@@ -187,17 +182,40 @@ def _copy_parts(source: Path, fresh: Path) -> None:
         _copy_file(source / name, fresh / name)
 
 
-def _remove_unfinished(fresh: Path) -> None:
-    """What an earlier restore left, which was killed. What it had put in place stays there."""
-    if fresh.exists():
-        shutil.rmtree(fresh)
+def _prepare(source: Path, state: Path) -> Path:
+    """A directory with all that is to be put in place, which is on disk.
+
+    As long as it is there no server starts. So if it cannot be made it goes, and the state is what
+    it was before, unless an earlier restore was killed: what that has put in place is not whole.
+    """
+    fresh = state / RESTORING
+    with ExitStack() as undo:
+        if fresh.exists():
+            _empty(fresh)
+        else:
+            fresh.mkdir(mode=0o700)
+            undo.callback(shutil.rmtree, fresh, ignore_errors=True)
+        _copy_parts(source, fresh)
+        check_copy(fresh / "journal.db")
+        _give_to_owner(state, fresh, *fresh.rglob("*"))
+        _sync_all(fresh)
+        undo.pop_all()
+    return fresh
 
 
-def _give_to_owner(state: Path, fresh: Path) -> None:
+def _empty(directory: Path) -> None:
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _give_to_owner(state: Path, *paths: Path) -> None:
     """What root restores is for the user whose state directory it is."""
     owner = state.stat()
     if os.geteuid() == 0 and owner.st_uid != 0:
-        for path in (state / "lock", fresh, *fresh.rglob("*")):
+        for path in paths:
             os.chown(path, owner.st_uid, owner.st_gid)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 import pytest
 import trio
 
-from supervisor.backup import MARK, back_up, restore
+from supervisor.backup import MARK, Backup, back_up, restore
 from supervisor.clock import now
 from supervisor.errors import StateDirError, StorageUnavailable
 from supervisor.journal import Journal, open_journal
@@ -122,3 +124,41 @@ async def test_a_backup_of_another_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / "backup" / MARK).write_bytes(msgspec.json.encode(newer))
     with pytest.raises(StateDirError, match="newer Runwire"):
         restore(tmp_path / "backup", tmp_path / "other")
+
+
+@pytest.mark.parametrize("killed_before", [False, True])
+async def test_a_restore_that_is_refused_leaves_the_state_as_it_was(
+    tmp_path: Path, killed_before: bool
+) -> None:
+    """Unless an earlier one was killed: then it is still not whole."""
+    with open_state_dir(tmp_path / "state") as state:
+        async with open_journal(state.journal) as journal:
+            await live(journal, state.logs, "first")
+            back_up(state.path, tmp_path / "backup")
+    with (tmp_path / "backup" / "journal.db").open("r+b") as file:
+        file.write(b"damaged " * KIB)
+    if killed_before:
+        (state.path / "restoring").mkdir()
+    with pytest.raises(StateDirError, match="damaged"):
+        restore(tmp_path / "backup", state.path, replace=True)
+    if killed_before:
+        with pytest.raises(StateDirError, match="not finished"), open_state_dir(state.path):
+            pass
+        return
+    with open_state_dir(state.path):
+        async with open_journal(state.journal) as journal:
+            assert (await journal.get("first")).status.ended
+    assert bytes_of(state.logs, "first") == (16 * KIB, PART[16 * KIB :])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_refused_restore_by_root_leaves_nothing_that_keeps_the_server_out(tmp_path: Path) -> None:
+    state, source = tmp_path / "state", tmp_path / "backup"
+    state.mkdir()
+    os.chown(state, 4000, 4000)
+    source.mkdir()
+    backup = Backup(format=1, runwire="1", created_at=datetime.now(UTC), runs=0, log_bytes=0)
+    (source / MARK).write_bytes(msgspec.json.encode(backup))
+    with pytest.raises(StorageUnavailable):
+        restore(source, state)
+    assert {path.stat().st_uid for path in state.iterdir()} == {4000}
