@@ -173,12 +173,11 @@ def _journal(state_dir: Path) -> Iterator[Finding]:
     # First the logs: a run is in the journal before it has one.
     names = sorted(log.stem for log in logs.glob("*.log"))
     try:
+        refuse_a_lost_journal(path, logs)
         if path.exists():
             known = check_journal(path)
             yield Finding("journal", Level.OK, f"{path} is whole")
             yield from _strangers([name for name in names if name not in known])
-        else:
-            refuse_a_lost_journal(path, logs)
     except StateDirError as exc:
         yield Finding("journal", Level.FAILURE, exc.message)
     except OSError as exc:

@@ -152,9 +152,11 @@ def refuse_a_lost_journal(journal: Path, logs: Path) -> None:
 
     Raises StateDirError.
     """
-    if not journal.exists() and any(logs.glob("*.log")):
+    missing = not journal.exists()
+    # SQLite takes an empty file for a new journal; one of ours is never empty once there are runs.
+    if (missing or not journal.stat().st_size) and any(logs.glob("*.log")):
         raise StateDirError(
-            f"{journal} is missing, but {logs} holds logs of runs; "
+            f"{journal} is {'missing' if missing else 'empty'}, but {logs} holds logs of runs; "
             "restore the journal, or move the logs away to start anew"
         )
 

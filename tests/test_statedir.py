@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.errors import StateDirError
+from supervisor.journal.schema import open_database
 from supervisor.statedir import open_state_dir
 
 TOP = Path(__file__).parents[1]
@@ -179,6 +180,9 @@ def test_logs_without_a_journal_are_refused(path: Path) -> None:
     with pytest.raises(StateDirError, match=r"journal\.db is missing"), open_state_dir(path):
         pass
     state.journal.touch()
+    with pytest.raises(StateDirError, match=r"journal\.db is empty"), open_state_dir(path):
+        pass
+    open_database(state.journal).close()
     with open_state_dir(path):
         pass
 
