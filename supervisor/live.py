@@ -67,8 +67,12 @@ class LiveRun:
         return 0 if self.log is None else self.log.size
 
     def wants(self, request: StopRequest) -> bool:
-        """Whether `request` changes anything: it is the first, or the first to kill at once."""
+        """Whether `request` changes anything: it is the first, or the first to kill at once.
+
+        The first on record: a shutdown that comes before the start is none, and a cancel that
+        follows it keeps the run from waiting for the next server.
+        """
         if self.posted.status.ended:
             return False
-        wanted = self.stop.request
-        return wanted is None or (request.force and not wanted.force)
+        receipt = self.posted.stop
+        return receipt is None or (request.force and receipt.forced_at is None)

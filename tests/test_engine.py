@@ -443,6 +443,28 @@ async def test_who_was_dispatched_but_not_started_waits_again_after_a_shutdown(
     assert executor.began == [run.id]
 
 
+async def test_who_is_cancelled_while_a_shutdown_sends_it_back_does_not_wait_again(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    class Slower(Slow):
+        async def execute(self, run: Run, console: object) -> Outcome:
+            await console.stop.wait_asked()  # type: ignore[attr-defined]
+            await trio.sleep(5)
+            return await super().execute(run, console)
+
+    async with open_rig(tmp_path, Slower(), inline=True) as rig:
+        run = await submit(rig.supervisor, "exit 0")
+        await wait_for(rig.supervisor, run.id, lambda run: run.dispatched_at is not None)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(rig.supervisor.stop_all)
+            await trio.sleep(1)
+            await rig.supervisor.cancel(run.id, CancelRequest(), TESTER)
+        ended = await rig.supervisor.get(run.id)
+        assert (ended.status, ended.started_at) == (Status.CANCELLED, None)
+        assert ended.stop is not None
+        assert (ended.stop.cause, ended.stop.requested_by) == (StopCause.CANCEL, TESTER)
+
+
 # --- taking up what an earlier server left ---------------------------------------------------------
 
 
