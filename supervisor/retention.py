@@ -16,7 +16,7 @@ import trio
 from msgspec import Struct
 
 from supervisor import clock
-from supervisor.errors import NoSuchRun, RunNotEnded, StorageUnavailable
+from supervisor.errors import NoSuchRun, RunNotEnded, StateDirError, StorageUnavailable
 from supervisor.log.trimming import trim
 from supervisor.model import SYSTEM
 from supervisor.service import Supervisor
@@ -100,6 +100,9 @@ async def _give_back(supervisor: Supervisor, limit: int) -> None:
         try:
             await trio.to_thread.run_sync(trim, supervisor.logs, log.run_id, _ALL)
         except FileNotFoundError:
+            continue
+        except StateDirError as exc:
+            _log.warning("the log of run %s cannot be given back: %s", log.run_id, exc.message)
             continue
         except OSError as exc:
             raise StorageUnavailable(f"log {log.run_id} cannot be emptied: {exc.strerror}") from exc

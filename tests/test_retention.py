@@ -91,6 +91,20 @@ async def test_logs_are_given_back_and_their_runs_stay_known(
         assert (rig.state.logs / f"{ids[0]}.log").stat().st_blocks <= 8
 
 
+async def test_a_log_whose_index_cannot_be_read_does_not_keep_others(
+    tmp_path: Path, executor: FakeExecutor, autojump_clock: MockClock
+) -> None:
+    async with open_rig(tmp_path, executor, inline=True) as rig:
+        damaged, sound = await ended(rig, 2, "noise stdout 50000 1")
+        os.utime(rig.state.logs / f"{damaged}.log", (10_000, 10_000))
+        with (rig.state.logs / f"{damaged}.idx").open("r+b") as index:
+            index.seek(8)
+            index.write(b"\xff\xff")  # of a version that there is not
+        await tidy(rig.supervisor, Retention(bytes=0))
+        assert rig.supervisor.log_info(await rig.supervisor.get(sound)).oldest == 50_000
+        assert (rig.state.logs / f"{damaged}.log").stat().st_blocks > 8
+
+
 async def test_it_goes_on_by_itself(
     tmp_path: Path, executor: FakeExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
