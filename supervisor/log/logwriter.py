@@ -258,7 +258,7 @@ class LogWriter:
                 kept = written(self._log_fd, 0, self.size, known=False)
                 self._make_index(Header(kept[0][0] if kept else self.size))
             self._take_up_index()
-            self._mend(found.st_mtime_ns // 1000, known=not lost and self._last is not None)
+            self._mend(max(1, found.st_mtime_ns // 1000), known=not lost and self._last is not None)
         except OSError as exc:
             self._refuse(exc)
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,16 @@ def test_a_run_does_not_begin_with_the_log_of_another(logs: Path) -> None:
     assert (logs / "r.log.foreign").read_bytes() == WRITTEN
     set_aside(logs, "r")
     assert (logs / "r.log.foreign").read_bytes() == WRITTEN
+
+
+@pytest.mark.parametrize("written_s", [0, -5])
+def test_a_clock_that_began_at_1970_makes_no_zeros_of_what_was_given_back(
+    logs: Path, written_s: int
+) -> None:
+    """A record of that time would be a damaged one."""
+    with log_path(logs, "r").open("r+b") as file:
+        file.truncate(300_000)
+    index_path(logs, "r").unlink()
+    os.utime(log_path(logs, "r"), (written_s, written_s))
+    mend(logs, "r", 300_000)
+    assert told(logs) == (WRITTEN, [Gap(len(WRITTEN), 300_000, GapReason.NOT_KEPT)])
