@@ -33,6 +33,7 @@ from supervisor.logsearch import Searches
 from supervisor.logview import LogView
 from supervisor.model import SYSTEM, Actor, Run, Status, StopRequest
 from supervisor.outcome import StopCause
+from supervisor.pulse import Pulse
 from supervisor.queue import Limits
 from supervisor.reloading import compare, take_effect
 from supervisor.running import RunningRuns
@@ -79,6 +80,8 @@ class Supervisor:
         """The directory of the runs' logs."""
         self._jobs = jobs
         self._deleting: set[str] = set()
+        self._deleted = Pulse()
+        """Fires when one of these has been deleted, or could not be."""
         self.retention = Retention()
         """What is kept of runs that have ended."""
         self._settings: Settings | None = None
@@ -170,15 +173,20 @@ class Supervisor:
     async def delete(self, run_id: str, by: Actor) -> None:
         """Forget an ended run and remove its log. Raises NoSuchRun, RunNotEnded."""
         del by
-        run = await self.get(run_id)
-        if run_id in self._engine.live or not run.status.ended:
-            raise RunNotEnded(f"run {run_id} has not ended; cancel it first")
+        # Whoever is late would remove the log of the next run of that id.
+        while run_id in self._deleting:
+            await self._deleted.wait()
         self._deleting.add(run_id)
-        with trio.CancelScope(shield=True), ExitStack() as afterwards:
+        with ExitStack() as afterwards:
+            afterwards.callback(self._deleted.fire)
             afterwards.callback(self._deleting.discard, run_id)
-            # The log goes first: as long as the run is known, nobody else can get its id.
-            await trio.to_thread.run_sync(remove_log, self.logs, run_id)
-            await self._journal.delete(run_id)
+            run = await self.get(run_id)
+            if run_id in self._engine.live or not run.status.ended:
+                raise RunNotEnded(f"run {run_id} has not ended; cancel it first")
+            with trio.CancelScope(shield=True):
+                # The log goes first: as long as the run is known, nobody else can get its id.
+                await trio.to_thread.run_sync(remove_log, self.logs, run_id)
+                await self._journal.delete(run_id)
 
     async def get(self, run_id: str) -> Run:
         """The run as it is on disk. Raises NoSuchRun."""

@@ -34,7 +34,9 @@ from supervisor.testing import (
     submit,
     wait_for,
 )
+from supervisor.testing.rig import read_log
 from supervisor.wire import CancelRequest, SignalRequest, SubmitRequest
+from tests.patience import PATIENCE_S
 
 JOBS = {
     "greet": Job(
@@ -217,6 +219,45 @@ async def test_who_looks_at_a_run_while_it_is_deleted_is_told_so(
 
     monkeypatch.setattr(service, "remove_log", remove_and_look)
     await rig.supervisor.delete(run.id, TESTER)
+
+
+async def test_a_second_delete_does_not_reach_the_next_run_of_that_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However late the thread is that removes the log."""
+    removing, go_on = trio.Event(), trio.Event()
+
+    def remove_late(logs: Path, run_id: str) -> None:
+        if not removing.is_set():
+            trio.from_thread.run_sync(removing.set)
+            trio.from_thread.run(go_on.wait)
+        logfile.remove_log(logs, run_id)
+
+    monkeypatch.setattr(service, "remove_log", remove_late)
+    refused: list[NoSuchRun] = []
+    with trio.fail_after(PATIENCE_S):
+        async with open_rig(tmp_path, FakeExecutor()) as rig, trio.open_nursery() as nursery:
+            await rig.supervisor.wait_ended((await submit(rig.supervisor, id="again")).id)
+
+            async def delete() -> None:
+                try:
+                    await rig.supervisor.delete("again", TESTER)
+                except NoSuchRun as exc:
+                    refused.append(exc)
+
+            async def delete_and_submit() -> None:
+                await delete()
+                again = await submit(rig.supervisor, "write stdout new", id="again")
+                await rig.supervisor.wait_ended(again.id)
+                go_on.set()
+
+            nursery.start_soon(delete)
+            await removing.wait()
+            nursery.start_soon(delete_and_submit)
+            await wait_all_tasks_blocked(0.3)  # it gets as far as it can
+            go_on.set()
+        assert len(refused) == 1
+        assert read_log(tmp_path / "logs", "again") == b"new"
 
 
 async def test_the_id_of_a_deleted_run_is_free_for_another(rig: Rig) -> None:
