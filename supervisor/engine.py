@@ -276,6 +276,7 @@ class Engine:
 
     def _wait(self, live: LiveRun) -> None:
         self.live[live.run.id] = live
+        self.open_logs.make_way(live.run.id)
         bisect.insort(self._waiting, live.ticket, key=Ticket.order)
         if live.run.spec.queue_timeout_s is not None:
             self._nursery.start_soon(self._expire, live, live.run.spec.queue_timeout_s)

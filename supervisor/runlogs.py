@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +25,14 @@ class RunLogs:
         """None is open yet."""
         self._directory = directory
         self._open: dict[str, LogWriter] = {}
+
+    def make_way(self, run_id: str) -> None:
+        """Have nobody take what another run has left under its name for the run's own, as it waits.
+
+        If that fails now, it is done before it begins.
+        """
+        with suppress(StorageUnavailable):
+            set_aside(self._directory, run_id)
 
     async def open(self, live: LiveRun, *, unless_stopped: bool = False) -> LogWriter | None:
         """The run's log, as soon as it can be opened; `live.trouble` tells why it cannot be yet.

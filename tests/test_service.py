@@ -22,6 +22,7 @@ from supervisor.errors import (
     StorageUnavailable,
 )
 from supervisor.log import logfile
+from supervisor.log.logwriter import LogWriter
 from supervisor.model import SYSTEM, Status, Stream
 from supervisor.runquery import RunQuery
 from supervisor.spec import Job, Param, ParamKind
@@ -258,6 +259,19 @@ async def test_a_second_delete_does_not_reach_the_next_run_of_that_id(
             go_on.set()
         assert len(refused) == 1
         assert read_log(tmp_path / "logs", "again") == b"new"
+
+
+async def test_a_run_that_waits_has_nothing_of_the_log_that_another_left(rig: Rig) -> None:
+    """As where an older journal was put in place, which does not know that one."""
+    for _ in range(4):
+        await submit(rig.supervisor, "wait 1000")
+    log = LogWriter.create(rig.state.logs, "again")
+    log.append(b"of another", Stream.STDOUT)
+    log.close()
+    run = await submit(rig.supervisor, "write stdout own", id="again")
+    with rig.supervisor.open_log(run) as view:
+        assert view.reader.size == 0
+    assert (rig.state.logs / "again.log.foreign").read_bytes() == b"of another"
 
 
 async def test_the_id_of_a_deleted_run_is_free_for_another(rig: Rig) -> None:
