@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -276,3 +277,22 @@ async def read_all(stream: trio.abc.ReceiveStream | None) -> bytes:
 def lines(table: str) -> Sequence[Sequence[str]]:
     """The fields of a table that was printed for programs."""
     return [line.split("\t") for line in table.splitlines()]
+
+
+def on_terminal(server: Server, *arguments: str, **environment: str) -> str:
+    """What a command shows on a terminal of 100 columns."""
+    ours, theirs = pty.openpty()
+    os.set_blocking(ours, True)
+    environ = server.environment | {"TERM": "xterm", "COLUMNS": "100"} | environment
+    shown = b""
+    with subprocess.Popen([RUNWIRE, *arguments], env=environ, stdout=theirs) as process:
+        os.close(theirs)
+        try:
+            while piece := os.read(ours, 65536):
+                shown += piece
+        except OSError:  # how a terminal ends
+            pass
+        finally:
+            os.close(ours)
+    assert process.returncode == 0
+    return shown.decode().replace("\r\n", "\n")

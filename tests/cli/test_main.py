@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -182,22 +183,25 @@ def test_completion_is_a_script_for_the_shell(shell: str) -> None:
         ("runwire li", {"list"}),
         ("runwire submit gr", {"greet"}),
         ("runwire jobs bo", {"both"}),
-        ("runwire show compl", {"completed-1", "completed-2"}),
-        ("runwire cancel completed-1 completed-2 completed-", {"completed-1", "completed-2"}),
+        ("runwire show NAME", {"NAME-1", "NAME-2"}),
+        ("runwire cancel NAME-1 NAME-2 NAME-", {"NAME-1", "NAME-2"}),
         ("runwire list --status f", {"failed"}),
     ],
 )
 def test_the_shell_completes_commands_jobs_and_runs(
     server: Server, line: str, expected: set[str]
 ) -> None:
-    for run_id in ("completed-1", "completed-2"):
-        server.submit("--id", run_id, "--", "true")
+    name = f"completed{secrets.token_hex(4)}"  # only of the newest runs some are offered
+    for number in (1, 2):
+        server.submit("--id", f"{name}-{number}", "--", "true")
+    line = line.replace("NAME", name)
     last = str(len(line.split()) - 1)
     for _ in range(5):  # a busy server is not waited for as long as it may need
         done = server.run(_RUNWIRE_COMPLETE="bash_complete", COMP_WORDS=line, COMP_CWORD=last)
         if done.stdout:
             break
-    assert {row.partition(",")[2] for row in done.stdout.decode().splitlines()} == expected
+    offered = {row.partition(",")[2] for row in done.stdout.decode().splitlines()}
+    assert offered == {word.replace("NAME", name) for word in expected}
 
 
 def test_completion_without_a_server_offers_nothing_and_says_nothing(tmp_path: Path) -> None:

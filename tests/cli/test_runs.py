@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import subprocess
 from pathlib import Path
 
@@ -12,30 +11,7 @@ import pytest
 
 from supervisor.model import Reason, Status
 from supervisor.wire import EventList, JobList, RunList, RunView
-from tests.cli.conftest import RUNWIRE, Server, lines
-from tests.patience import PATIENCE_S
-
-
-def on_terminal(server: Server, *arguments: str, **environment: str) -> str:
-    """What a command shows on a terminal of 100 columns."""
-    ours, theirs = pty.openpty()
-    os.set_blocking(ours, True)
-    environ = server.environment | {"TERM": "xterm", "COLUMNS": "100"} | environment
-    done = subprocess.run(
-        [RUNWIRE, *arguments], env=environ, stdout=theirs, timeout=PATIENCE_S, check=True
-    )
-    assert done.returncode == 0
-    os.close(theirs)
-    shown = b""
-    try:
-        while piece := os.read(ours, 65536):
-            shown += piece
-    except OSError:  # how a terminal ends
-        pass
-    finally:
-        os.close(ours)
-    return shown.decode().replace("\r\n", "\n")
-
+from tests.cli.conftest import RUNWIRE, Server, lines, on_terminal
 
 # --- submit ---------------------------------------------------------------------------------------
 
@@ -111,12 +87,17 @@ def test_the_same_id_and_request_twice_is_one_run(server: Server) -> None:
 def test_a_submit_that_cannot_be_names_what_is_wrong(
     server: Server, arguments: list[str], code: int, said: str
 ) -> None:
-    before = server.output("list")
+    before = ids_of_runs(server)
     done = server.run("submit", *arguments)
     assert (done.returncode, done.stdout) == (code, b"")
     assert said in done.stderr.decode()
     assert b"Traceback" not in done.stderr
-    assert server.output("list") == before
+    assert ids_of_runs(server) == before
+
+
+def ids_of_runs(server: Server) -> list[str]:
+    """Those of all runs, whatever becomes of them meanwhile."""
+    return [row[0] for row in lines(server.output("list", "-n", "1000"))]
 
 
 # --- list -----------------------------------------------------------------------------------------
@@ -180,6 +161,7 @@ def test_list_goes_on_with_the_next_page(server: Server, three: tuple[str, str, 
 def test_list_on_a_terminal_has_headings_and_fits(
     server: Server, three: tuple[str, str, str]
 ) -> None:
+    server.run("run", "both")
     server.output("submit", "--id", "long", "--", "true", "x" * 300)
     shown = on_terminal(server, "list", NO_COLOR="1")
     heading, *rows = shown.splitlines()
@@ -233,7 +215,9 @@ def test_json_is_exactly_what_the_api_answers(server: Server, three: tuple[str, 
         ("/jobs", ["jobs"], JobList),
     ):
         answer = server.get(path)
-        assert server.run(*command, "--json").stdout.rstrip(b"\n") == answer
+        shown = server.run(*command, "--json").stdout.rstrip(b"\n")
+        # A run that another test has begun may have ended in between.
+        assert shown in (answer, server.get(path))
         msgspec.json.decode(answer, type=kind)
 
 

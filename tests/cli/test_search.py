@@ -6,8 +6,7 @@ import json
 
 import pytest
 
-from tests.cli.conftest import Echo, Server, tell_in_order
-from tests.cli.test_runs import on_terminal
+from tests.cli.conftest import Echo, Server, on_terminal, tell_in_order
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,7 @@ import pytest
 from supervisor.cli.exitcodes import ExitCode, code_of_error
 from supervisor.errors import StateDirError
 from supervisor.wire import NewToken, TokenList, TokenView
-from tests.cli.conftest import RUNWIRE, Server
-from tests.cli.test_runs import on_terminal
+from tests.cli.conftest import RUNWIRE, Server, on_terminal
 from tests.patience import PATIENCE_S
 
 
