@@ -188,6 +188,21 @@ def test_a_paused_run_stays_paused_until_it_is_resumed(server: Managed) -> None:
     assert server.wait_ended(run_id).status is Status.SUCCEEDED
 
 
+def test_a_pause_that_is_not_on_record_was_none(server: Managed) -> None:
+    """The server was killed before it was: else nobody would know that the run stands still."""
+    run_id = server.submit(f"{waits('go')}; echo done")
+    server.wait(run_id, Status.RUNNING)
+    server.end()
+    groups = open_cgroups((server.directory / "s" / "instance").read_text().split()[0])
+    assert isinstance(groups, Cgroups)
+    group = groups.find(run_id)
+    assert group is not None
+    group.freeze(on=True)
+    server.start()
+    server.allow("go")
+    assert server.wait_ended(run_id).status is Status.SUCCEEDED
+
+
 def test_what_its_program_left_behind_is_found_and_ended(either: Managed) -> None:
     """Its first process is gone, and with it what tells who belongs to its session."""
     run_id = either.submit(f"setsid sleep 1000 & echo $!; {waits('fallen')}")

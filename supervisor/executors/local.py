@@ -167,7 +167,9 @@ class LocalExecutor:
                 return await self._end_leftovers(run)
             owned.enter_context(place.tracked(child, marks(run.id, self._instance)))
             console.note(Reattached())
-            if run.paused_at is not None:
+            if run.paused_at is None:
+                child.was_not_paused()
+            else:
                 child.was_paused()
             try:
                 self._connect(run, console, stdio)

@@ -172,6 +172,12 @@ class Leader:
         frozen = self.cgroup is not None and self.cgroup.frozen()
         self.paused = PauseMeans.FREEZER if frozen else PauseMeans.SIGNAL
 
+    def was_not_paused(self) -> None:
+        """As far as is on record. An earlier server may have fallen just when it had suspended it."""
+        if self.cgroup is not None:
+            with suppress(OSError):
+                self.cgroup.freeze(on=False)
+
     def resume(self) -> None:
         """Let a tree go on that was paused."""
         if self.paused is PauseMeans.FREEZER and self.cgroup is not None:
