@@ -56,7 +56,7 @@ class Watch:
             nursery.start_soon(self._output.capture, self._console)
             nursery.start_soon(self._stopping.stop_when_asked, run)
             async with trio.open_nursery() as while_it_runs:
-                start_watchdogs(while_it_runs, self._console, self._pausing, run.spec, limit)
+                start_watchdogs(while_it_runs, self._console, self._pausing, run, limit)
                 await self._child.wait_exited()
                 while_it_runs.cancel_scope.cancel()
             self._output.program_exited()

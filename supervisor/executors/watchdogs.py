@@ -11,25 +11,29 @@ from supervisor import clock
 from supervisor.executors import Console
 from supervisor.executors.pausing import Pausing
 from supervisor.executors.stopping import then_cancel
-from supervisor.model import SYSTEM, Deadline, StopRequest
+from supervisor.model import SYSTEM, Deadline, Run, StopRequest
 from supervisor.outcome import StopCause
 from supervisor.spec import OnFull, RunSpec
 
 _FIRST_LOOK_S = 0.5
+"""What was written while there was no server is read first."""
 
 
 def start_watchdogs(
     nursery: trio.Nursery,
     console: Console,
     pausing: Pausing,
-    spec: RunSpec,
+    run: Run,
     deadlines: tuple[Deadline, ...],
 ) -> None:
-    """Start those that `spec` wants; `deadlines` are those of its time limit."""
+    """Start those that `run` wants; `deadlines` are those of its time limit."""
+    spec = run.spec
     for deadline in deadlines:
         nursery.start_soon(_ask_in_time, console, spec, deadline)
     if spec.no_output_timeout_s is not None:
-        nursery.start_soon(_ask_when_silent, console, pausing, spec, spec.no_output_timeout_s)
+        silent_s = console.log.silent_s - _paused_s(run)
+        left_s = max(_FIRST_LOOK_S, spec.no_output_timeout_s - max(0.0, silent_s))
+        nursery.start_soon(_ask_when_silent, console, pausing, spec, left_s)
     if spec.log_limit is not None and spec.log_limit.on_full is OnFull.FAIL:
         nursery.start_soon(_ask_when_full, console, spec)
 
@@ -39,16 +43,23 @@ async def _ask_in_time(console: Console, spec: RunSpec, deadline: Deadline) -> N
     _ask(console, spec, StopCause.TIMEOUT)
 
 
+def _paused_s(run: Run) -> float:
+    """For how long it was paused before it was taken over, even if it wrote something since."""
+    if run.paused_mono_ns is None:
+        return run.paused_s
+    return run.paused_s + (clock.now().mono_ns - run.paused_mono_ns) / 1e9
+
+
 async def _ask_when_silent(
-    console: Console, pausing: Pausing, spec: RunSpec, limit_s: float
+    console: Console, pausing: Pausing, spec: RunSpec, left_s: float
 ) -> None:
-    """Ask when nothing was written for `limit_s`.
+    """Ask when nothing was written for as long as `spec` allows; `left_s` are left of that.
 
     A log that cannot be written is no silence, and the time of a pause does not count.
     """
     log = console.log
-    # What was written while there was no server is read first.
-    size, left_s = log.size, max(_FIRST_LOOK_S, limit_s - log.silent_s)
+    limit_s = spec.no_output_timeout_s or 0.0
+    size = log.size
     while True:
         await pausing.wait_off()
         began = trio.current_time()
