@@ -57,6 +57,9 @@ _log = logging.getLogger("runwire")
 _CHECK_S = 2.0
 """A journal that takes longer than this to answer is not ready."""
 
+_TELL_S = 5.0
+"""Who waits for the last run, and has not asked by then, does not wait any more."""
+
 
 class Supervisor:
     """Made by `open_supervisor`. Every method raises errors of `supervisor.errors` only."""
@@ -90,6 +93,8 @@ class Supervisor:
         self._reloading = trio.Lock()
         self.leave_when_drained = trio.Event()
         """Set when the server is to end after its last run."""
+        self._told_drained = trio.Event()
+        """Set when whoever wants that has been told that nothing runs."""
 
     def follow_settings(
         self, settings: Settings, read: Callable[[], Settings], manager: ServiceManager
@@ -303,16 +308,24 @@ class Supervisor:
         `leave` has the server end after the last of them. Harmless to repeat.
         """
         self._engine.drain()
+        waiting, running = self.counts()
         if leave:
             self.leave_when_drained.set()
-        waiting, running = self.counts()
+            if not running:
+                self._told_drained.set()
         return DrainReport(running=running, queued=waiting)
 
     async def wait_drained(self) -> None:
-        """Return when `drain` was told to leave, and nothing runs any more."""
+        """Return when `drain` was told to leave, and nothing runs any more.
+
+        Who told it so asks again, and is told first: a service manager that keeps the sockets would
+        start the server again for a request that comes when it is gone.
+        """
         await self.leave_when_drained.wait()
         while self.counts()[1]:
             await self.changed.wait()
+        with trio.move_on_after(_TELL_S):
+            await self._told_drained.wait()
 
     def spare(self) -> None:
         """The next server takes over at once: `stop_all` leaves runs alone that survive that."""

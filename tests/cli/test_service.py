@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+import socket
+import subprocess
 from pathlib import Path
 
 import msgspec
@@ -11,8 +14,14 @@ import trio
 
 from supervisor.model import Status
 from supervisor.wire import JobList, ReloadReport
-from tests.cli.conftest import Server, serving
+from tests.cli.conftest import RUNWIRE, Server, clean_environment, serving
+from tests.gate import Gate
 from tests.patience import PATIENCE_S
+
+SERVE_AT_STDIN = """
+export LISTEN_PID=$$ LISTEN_FDS=1
+exec "$0" serve --config jobs.toml --bind 127.0.0.1:0 --state-dir s 3<&0 0< /dev/null
+"""
 
 
 def jobs(server: Server) -> list[str]:
@@ -81,6 +90,37 @@ async def test_drain_waits_for_the_last_run_and_starts_no_more(tmp_path: Path) -
         assert server.run_view("last").status is Status.SUCCEEDED
         while server.run_view("waits").status is not Status.SUCCEEDED:
             await trio.lowlevel.checkpoint()
+
+
+async def test_who_waits_for_the_end_of_a_drain_does_not_have_the_service_started_again(
+    tmp_path: Path,
+) -> None:
+    """Its service manager keeps the sockets, and starts it for whoever connects."""
+    server = Server(tmp_path)
+    with socket.socket(socket.AF_UNIX) as listening, trio.fail_after(PATIENCE_S):
+        server.state.mkdir()
+        listening.bind(server.socket)
+        listening.listen()
+        process = subprocess.Popen(
+            ["sh", "-c", SERVE_AT_STDIN, RUNWIRE],
+            stdin=listening.fileno(),
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            env=clean_environment(),
+        )
+        try:
+            gate = Gate(tmp_path / "gate")
+            server.submit("--shell", gate.wait)
+            async with server.running("drain", "--exit") as draining:
+                while b"draining" not in server.get("/readyz"):
+                    await trio.lowlevel.checkpoint()
+                await gate.open()
+                assert await draining.wait() == 0
+            assert await trio.to_thread.run_sync(process.wait) == 0
+            assert select.select([listening], [], [], 0)[0] == []
+        finally:
+            process.kill()
+            process.wait()
 
 
 def test_drain_without_anything_that_runs_returns_at_once(own_server: Server) -> None:
