@@ -16,6 +16,7 @@ from __future__ import annotations
 import ctypes
 import os
 import shutil
+import sqlite3
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -76,6 +77,8 @@ def back_up(state: Path, target: Path) -> Backup:
         _sync_all(target)
     except OSError as error:
         raise StorageUnavailable(f"{target} cannot be written: {error}") from error
+    except sqlite3.Error as error:
+        raise StorageUnavailable(f"{of.journal} cannot be copied: {error}") from error
     return backup
 
 

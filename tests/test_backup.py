@@ -162,3 +162,10 @@ def test_a_refused_restore_by_root_leaves_nothing_that_keeps_the_server_out(tmp_
     with pytest.raises(StorageUnavailable):
         restore(source, state)
     assert {path.stat().st_uid for path in state.iterdir()} == {4000}
+
+
+def test_a_journal_that_is_just_being_made_is_refused_in_words(tmp_path: Path) -> None:
+    with open_state_dir(tmp_path / "state") as state:
+        state.journal.touch()
+        with pytest.raises(StorageUnavailable, match="cannot be copied"):
+            back_up(state.path, tmp_path / "backup")
