@@ -235,6 +235,11 @@ class Connection:
     def _may_begin_frame(self) -> bool:
         return not self._rest and not self._send_lock.locked() and self._protocol.websocket_open
 
+    @property
+    def untaken(self) -> int:
+        """Bytes that were sent and that the client has not taken, as far as the kernel knows."""
+        return 0 if self._fd < 0 else len(self._rest) + _unsent(self._socket)
+
     async def _send(self, data: bytes) -> None:
         async with self._send_lock:
             await self._send_locked(data)

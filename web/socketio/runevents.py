@@ -211,6 +211,8 @@ class EventLine:
     """A client that connected, as a line for a conversation."""
 
     subprotocol = None
+    untaken = 0
+    """Not known: what was said may wait for the client to ask."""
 
     def __init__(self, session: Session, peer: Peer, place: Place) -> None:
         """`place` is where the client is."""

@@ -9,6 +9,7 @@ one says that it lives where there is nothing else to say; and the one that was 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
@@ -61,6 +62,17 @@ _PING = Message(messages.PING)
 def close_code(error: RunwireError) -> int:
     """The close code that tells a client of `error`; of a shutdown, one that is no restart."""
     return next((code for kind, code in CLOSE_CODES if isinstance(error, kind)), BUG)
+
+
+async def let_take(line: Line) -> None:
+    """Return when the client has had END_WAIT_S to close since it took the last of what was said.
+
+    Or to take more, as one does whose way to us is slow.
+    """
+    before = math.inf
+    while (left := line.untaken) < before:
+        before = left
+        await trio.sleep(END_WAIT_S)
 
 
 class Conversation:
@@ -153,7 +165,7 @@ class Conversation:
                 await self._send(message)
         # The client closes first: whoever closes with words unread may cut the end off.
         self._said_all = True
-        await trio.sleep(END_WAIT_S)
+        await let_take(self._line)
 
     def beside(self, task: Callable[[], Awaitable[None]]) -> None:
         """Do `task` for as long as the conversation lasts; its RunwireError ends that."""

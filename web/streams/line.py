@@ -27,6 +27,10 @@ class Line(Protocol):
     def subprotocol(self) -> str | None:
         """The subprotocol agreed on; None for a client that offered none."""
 
+    @property
+    def untaken(self) -> int:
+        """Bytes of what was said that the client has not taken yet, as far as that is known."""
+
     async def receive(self) -> str | bytes:
         """What the client says next. Raises BadRequest for what makes no sense."""
 
@@ -59,6 +63,11 @@ class WebSocketLine:
         self.close = websocket.close
         self.abort = connection.abort
         self._connection = connection
+
+    @property
+    def untaken(self) -> int:
+        """See Line."""
+        return self._connection.untaken
 
     async def send(self, message: Message) -> None:
         """See Line. Nothing is sent once the closing has begun."""
