@@ -36,6 +36,8 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 FORMAT = 1
 MARK = "backup.json"
 _PARTS = ("token.key", "logs", "journal.db")
+_STATE = ("journal.db", "journal.db-wal", "journal.db-shm", "logs", "token.key")
+"""All that a state has: what SQLite finds beside a journal, it takes for the end of that journal."""
 """What is put in place, in this order: without its journal, a state directory is not used."""
 
 
@@ -91,7 +93,7 @@ def restore(source: Path, state: Path, *, replace: bool = False) -> Backup:
     """
     backup = _read_mark(source)
     with lock_state_dir(state):
-        present = [name for name in (*_PARTS, RESTORING) if (state / name).exists()]
+        present = [name for name in (*_STATE, RESTORING) if (state / name).exists()]
         if present and not replace:
             raise StateDirError(
                 f"state directory {state} holds a state already ({present[-1]}); "
@@ -226,7 +228,7 @@ def _move_aside(state: Path) -> None:
     """The journal goes first: without it nobody takes the rest for a state."""
     aside = state / f"replaced-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
     aside.mkdir(mode=0o700)
-    for name in ("journal.db", "journal.db-wal", "journal.db-shm", "logs", "token.key"):
+    for name in _STATE:
         if (state / name).exists():
             (state / name).rename(aside / name)
     _sync_all(state)

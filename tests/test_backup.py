@@ -151,6 +151,29 @@ async def test_a_restore_that_is_refused_leaves_the_state_as_it_was(
     assert bytes_of(state.logs, "first") == (16 * KIB, PART[16 * KIB :])
 
 
+async def test_what_a_lost_journal_has_left_beside_it_is_not_taken_for_the_end_of_another(
+    tmp_path: Path,
+) -> None:
+    with open_state_dir(tmp_path / "state") as state:
+        async with open_journal(state.journal) as journal:
+            await live(journal, state.logs, "kept")
+            back_up(state.path, tmp_path / "backup")
+            await live(journal, state.logs, "later")
+            # As a server that is killed leaves it.
+            left = state.journal.with_name("journal.db-wal").read_bytes()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "journal.db-wal").write_bytes(left)
+    with pytest.raises(StateDirError, match=r"holds a state already \(journal.db-wal\)"):
+        restore(tmp_path / "backup", other)
+    restore(tmp_path / "backup", other, replace=True)
+    with open_state_dir(other) as state:
+        async with open_journal(state.journal) as journal:
+            assert [run.id for run in (await journal.list_runs(RunQuery())).runs] == ["kept"]
+    [aside] = other.glob("replaced-*")
+    assert (aside / "journal.db-wal").read_bytes() == left
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 def test_a_refused_restore_by_root_leaves_nothing_that_keeps_the_server_out(tmp_path: Path) -> None:
     state, source = tmp_path / "state", tmp_path / "backup"
