@@ -97,6 +97,8 @@ async def _give_back(supervisor: Supervisor, limit: int) -> None:
     """Empty the logs of the oldest runs until all logs together take no more than `limit`."""
     stored = await trio.to_thread.run_sync(stored_logs, supervisor.logs)
     for log in too_many(stored, limit, supervisor.live_runs()):
+        if log.run_id in supervisor.live_runs():
+            continue  # It was deleted meanwhile, and there is another run of that id.
         try:
             await trio.to_thread.run_sync(trim, supervisor.logs, log.run_id, _ALL)
         except FileNotFoundError:

@@ -13,9 +13,10 @@ from trio.testing import MockClock
 
 from supervisor import clock, retention
 from supervisor.errors import NoSuchRun
+from supervisor.log.logfile import LogReader
 from supervisor.retention import StoredLog, keep_tidy, tidy, too_many
 from supervisor.spec import Retention
-from supervisor.testing import FakeExecutor, open_rig, submit
+from supervisor.testing import FakeExecutor, open_rig, submit, wait_until
 from supervisor.testing.rig import Rig
 
 
@@ -89,6 +90,21 @@ async def test_logs_are_given_back_and_their_runs_stay_known(
         assert [info.size for info in infos] == [50_000] * 3
         assert len(rig.output(ids[1])) == 50_000
         assert (rig.state.logs / f"{ids[0]}.log").stat().st_blocks <= 8
+
+
+async def test_the_log_of_a_new_run_is_not_taken_for_that_of_one_that_was_deleted(
+    tmp_path: Path, executor: FakeExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new one has the same id, and began after the logs were looked at."""
+    monkeypatch.setattr(retention, "too_many", lambda stored, _limit, _live: stored)
+    async with open_rig(tmp_path, executor, inline=True) as rig:
+        run = await submit(rig.supervisor, "noise stdout 50000 1", f"await {tmp_path}/go")
+        await wait_until(lambda: rig.supervisor.log_info(run).size == 50_000)
+        await tidy(rig.supervisor, Retention(bytes=0))
+        with LogReader.open(rig.state.logs, run.id) as reader:
+            assert reader.oldest == 0
+        (tmp_path / "go").touch()
+        await rig.supervisor.wait_ended(run.id)
 
 
 async def test_a_log_whose_index_cannot_be_read_does_not_keep_others(
