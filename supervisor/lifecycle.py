@@ -168,12 +168,13 @@ def _steps_until(run: Run, entry: Entry, *, left: tuple[int, ...]) -> tuple[Stop
     if run.stop is None or not run.stop.steps:
         return ()
     *others, last = run.stop.steps
-    return (*others, _replace(last, took_s=_seconds_since(run.step_mono_ns, entry), left=left))
+    return (*others, _replace(last, took_s=_seconds_since(run, run.step_mono_ns, entry), left=left))
 
 
-def _seconds_since(mono_ns: int | None, entry: Entry) -> float | None:
-    """None if that was in another life of the machine."""
-    if mono_ns is None or entry.at.mono_ns < mono_ns:
+def _seconds_since(run: Run, mono_ns: int | None, entry: Entry) -> float | None:
+    """None if that was in another life of the machine: each has a monotonic clock of its own."""
+    booted_since = run.process is not None and run.process.boot_id != entry.at.boot_id
+    if mono_ns is None or booted_since or entry.at.mono_ns < mono_ns:
         return None
     return (entry.at.mono_ns - mono_ns) / 1e9
 
@@ -188,7 +189,7 @@ def _resumed(run: Run, entry: Entry, _event: Resumed) -> Run:
     """Also as it ends: what has ended is not paused."""
     if run.paused_at is None:
         return run
-    paused_s = run.paused_s + (_seconds_since(run.paused_mono_ns, entry) or 0.0)
+    paused_s = run.paused_s + (_seconds_since(run, run.paused_mono_ns, entry) or 0.0)
     return _replace(run, paused_at=None, paused_s=paused_s, paused_mono_ns=None)
 
 
@@ -224,7 +225,7 @@ def _ended(run: Run, entry: Entry, outcome: Outcome | None) -> Run:
     ended = _replace(
         _resumed(run, entry, Resumed()),
         ended_at=entry.at.wall,
-        duration_s=_seconds_since(run.started_mono_ns, entry),
+        duration_s=_seconds_since(run, run.started_mono_ns, entry),
         deadlines=(),
         log_size=entry.log_offset,
         stop=_closed(run, entry, outcome),
@@ -260,7 +261,7 @@ def _closed(run: Run, entry: Entry, outcome: Outcome | None) -> StopReceipt | No
     return _replace(
         run.stop,
         steps=_steps_until(run, entry, left=survivors),
-        took_s=_seconds_since(run.stop_mono_ns, entry),
+        took_s=_seconds_since(run, run.stop_mono_ns, entry),
         survivors=survivors,
     )
 

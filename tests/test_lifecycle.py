@@ -326,6 +326,13 @@ class TestPausing:
         ended = advance(run, entry(judge(Exited(signal="KILL")), 5))
         assert (ended.paused_at, ended.paused_s) == (None, 3)
 
+    def test_how_long_it_was_is_not_known_of_another_life_of_the_machine(self) -> None:
+        run = after(Started(PROCESS), Paused(PauseMeans.FREEZER))
+        lost = judge(Lost(message="the machine was started anew"))
+        rebooted = Moment(at(100).wall, at(50).mono_ns, "another boot")
+        ended = advance(run, Entry("r", rebooted, SYSTEM, lost))
+        assert (ended.paused_at, ended.paused_s) == (None, 0)
+
 
 class TestEnding:
     """What is known of an end is kept, what is not known is not made up."""
