@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -99,6 +99,16 @@ def check_program(program: Path) -> None:
                     "others; install Runwire where everybody can read it, such as /opt"
                 )
         shown = Path(os.path.realpath(_interpreter(program)))
+
+
+def check_ours(files: Iterable[UnitFile]) -> None:
+    """Raise BadValue if one that would be written is there already, and was not put there by us."""
+    for file in files:
+        if not file.keep and file.path.exists() and not file.path.read_text().startswith(MARK):
+            raise BadValue(
+                f"{file.path} is somebody else's: install-service has not written it. Move it "
+                "away; rules of your own go into drop-ins (systemctl edit)"
+            )
 
 
 def installed(files: Iterator[UnitFile]) -> list[Path]:

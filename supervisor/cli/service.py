@@ -23,6 +23,7 @@ from supervisor.reloading import describe
 from supervisor.serviceunits import (
     SINCE_254,
     UnitFile,
+    check_ours,
     check_path,
     check_program,
     drop_ins,
@@ -102,14 +103,16 @@ def install_service(*, user: bool, chosen: tuple[str, ...], now: bool, dry_run: 
     if user and chosen:
         raise click.UsageError("Drop-ins are rules for a service of the whole machine.")
     _need_root(user=user, dry_run=dry_run)
+    since = (SINCE_254,) if _systemd_version() >= _SINCE_254 else ()
+    files = list(_files((*since, *chosen), user=user))
     try:
         _check(user=user)
+        check_ours(files)
     except BadValue as exc:
         if not dry_run:
             raise
         say_error(exc)
-    since = (SINCE_254,) if _systemd_version() >= _SINCE_254 else ()
-    for file in _files((*since, *chosen), user=user):
+    for file in files:
         _put(file, dry_run=dry_run)
     if not user:
         _call(["systemd-sysusers", "/etc/sysusers.d/runwire.conf"], dry_run=dry_run)

@@ -193,6 +193,19 @@ def test_a_service_of_one_user_is_refused_what_it_cannot_have(server: Server) ->
     assert not home.exists()
 
 
+def test_install_service_writes_over_nothing_that_is_not_its_own(server: Server) -> None:
+    home = server.directory / "home5"
+    unit = home / "systemd" / "user" / "runwire.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Service]\nExecStart=/bin/true\n")
+    for more in ((), ("--dry-run",)):
+        done = server.run("install-service", "--user", *more, XDG_CONFIG_HOME=str(home))
+        assert f"{unit} is somebody else's".encode() in done.stderr
+        assert done.returncode == (0 if more else 65)
+    assert unit.read_text() == "[Service]\nExecStart=/bin/true\n"
+    assert [path.name for path in unit.parent.iterdir()] == ["runwire.service"]
+
+
 def test_uninstall_service_takes_only_what_was_installed(server: Server) -> None:
     home = server.directory / "home2"
     unit = home / "systemd" / "user" / "runwire.service"
