@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ import trio
 from supervisor.backup import MARK, Backup, back_up, restore
 from supervisor.clock import now
 from supervisor.errors import StateDirError, StorageUnavailable
-from supervisor.journal import Journal, open_journal
+from supervisor.journal import Journal, copying, open_journal
 from supervisor.lifecycle import advance
 from supervisor.log.logfile import Chunk, LogReader, remove_log
 from supervisor.log.logwriter import LogWriter
@@ -97,6 +98,41 @@ async def check(target: Path, runs: int) -> None:
         assert data == PART[oldest : oldest + len(data)]
         if run.status.ended:
             assert (oldest, oldest + len(data)) == (16 * KIB, run.log_size)
+
+
+async def test_a_run_of_which_only_the_log_is_deleted_yet_is_not_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited_for = trio.Event()
+    monkeypatch.setattr(copying, "DELETION_S", 100.0)
+    monkeypatch.setattr(time, "sleep", lambda _s: trio.from_thread.run_sync(waited_for.set))
+    with trio.fail_after(120), open_state_dir(tmp_path / "state") as state:
+        async with open_journal(state.journal) as journal, trio.open_nursery() as nursery:
+            for name in ("kept", "deleted"):
+                await live(journal, state.logs, name)
+            remove_log(state.logs, "deleted")
+
+            async def delete() -> None:
+                await waited_for.wait()
+                await journal.delete("deleted")
+
+            nursery.start_soon(delete)
+            target = tmp_path / "backup"
+            made = await trio.to_thread.run_sync(back_up, state.path, target)
+            assert made.runs == 1
+    async with open_journal(target / "journal.db") as copy:
+        assert [run.id for run in (await copy.list_runs(RunQuery())).runs] == ["kept"]
+
+
+async def test_a_run_that_has_lost_its_log_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "DELETION_S", 0.0)
+    with open_state_dir(tmp_path / "state") as state:
+        async with open_journal(state.journal) as journal:
+            await live(journal, state.logs, "lost")
+            remove_log(state.logs, "lost")
+            assert back_up(state.path, tmp_path / "backup").runs == 1
 
 
 async def test_without_room_it_is_not_finished(tmp_path: Path) -> None:

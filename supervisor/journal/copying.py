@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 
 from supervisor.errors import StateDirError, StorageUnavailable
 from supervisor.journal.schema import recognise, whole
+
+DELETION_S = 5.0
+"""How long a run may take to be forgotten whose log is removed. One that is not has lost its log."""
+_LOOK_EVERY_S = 0.01
 
 
 def copy_journal(source: Path, target: Path) -> None:
@@ -77,10 +82,17 @@ def _ids(journal: sqlite3.Connection) -> list[str]:
 def forget_deleted(copy: Path, source: Path, perhaps: Collection[str]) -> int:
     """Take runs out of a copy that were deleted from `source` since; how many they were.
 
-    `perhaps` are those for which that is to be found out.
+    `perhaps` are those for which that is to be found out, since they have no log. A log goes before
+    its run does, so those that had one are given DELETION_S to be gone. Blocks: for a worker thread.
     """
     with closing(_open(source)) as journal, closing(_open(copy)) as database:
         known = "SELECT 1 FROM runs WHERE id = ?"
+        had_one = "SELECT 1 FROM runs WHERE id = ? AND json_extract(body, '$.log_size') > 0"
+        going = [it for it in perhaps if database.execute(had_one, (it,)).fetchone()]
+        give_up_at = time.monotonic() + DELETION_S
+        while time.monotonic() < give_up_at and going:
+            time.sleep(_LOOK_EVERY_S)
+            going = [it for it in going if journal.execute(known, (it,)).fetchone()]
         gone = [(it,) for it in perhaps if journal.execute(known, (it,)).fetchone() is None]
         database.execute("PRAGMA foreign_keys = ON")
         database.executemany("DELETE FROM runs WHERE id = ?", gone)
