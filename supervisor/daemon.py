@@ -16,7 +16,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 
@@ -41,6 +41,7 @@ from supervisor.retention import keep_tidy
 from supervisor.service import Jobs, Supervisor, open_supervisor
 from supervisor.servicemanager import ServiceManager, take_service_manager
 from supervisor.statedir import StateDir, open_state_dir
+from supervisor.waits import then_cancel
 from web.app import open_app
 from web.auth.auth import DEV_TOKEN, Auth, make_auth
 from web.auth.bearer import open_bearer
@@ -130,7 +131,7 @@ async def _serve(given: Given, manager: ServiceManager) -> None:
             attending.start_soon(keep_watched, manager, supervisor)
             attending.start_soon(keep_storage_watched, supervisor)
             async with trio.open_nursery() as serving:
-                serving.start_soon(_then_cancel, supervisor.wait_drained, serving)
+                serving.start_soon(then_cancel, supervisor.wait_drained, serving)
                 await _until_told_to_stop(signals, supervisor)
                 serving.cancel_scope.cancel()
             restarting = given.unit is not None and await given.unit.is_restarting()
@@ -141,11 +142,6 @@ async def _serve(given: Given, manager: ServiceManager) -> None:
             shutdown.begin(restarting=restarting)
             attending.cancel_scope.cancel()
     _log.info("stopped")
-
-
-async def _then_cancel(wait: Callable[[], Awaitable[None]], nursery: trio.Nursery) -> None:
-    await wait()
-    nursery.cancel_scope.cancel()
 
 
 async def _until_told_to_stop(signals: AsyncIterator[int], supervisor: Supervisor) -> None:

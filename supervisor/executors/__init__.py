@@ -25,7 +25,7 @@ import trio
 
 from supervisor.conditions import Conditions
 from supervisor.errors import StorageUnavailable
-from supervisor.log.capture import capture, take_what_is_there
+from supervisor.log.capture import capture, capture_now
 from supervisor.log.logwriter import LogWriter
 from supervisor.log.pacing import PipeBudget
 from supervisor.model import (
@@ -142,10 +142,10 @@ class Console:
         """Move everything from pipe `fd` into the log until its end. Does not close `fd`."""
         await capture(fd, self.log, stream, self._pipes)
 
-    def take_what_is_there(self, fd: int, stream: Stream) -> bool:
+    def capture_now(self, fd: int, stream: Stream) -> bool:
         """Move what `fd` holds now into the log, as far as it can be stored; whether that was all."""
         try:
-            return take_what_is_there(fd, self.log, stream)
+            return capture_now(fd, self.log, stream)
         except StorageUnavailable:
             return False
 

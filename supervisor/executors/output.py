@@ -79,9 +79,9 @@ class OutputPipes:
             await console.capture(reader, stream)
         self.ended.set()
 
-    def capture_rest(self, console: Console) -> None:
+    def capture_now(self, console: Console) -> None:
         """Move what the pipes hold now into the log: nobody will wait for more."""
-        at_end = [console.take_what_is_there(fd, stream) for stream, fd in self._readers.items()]
+        at_end = [console.capture_now(fd, stream) for stream, fd in self._readers.items()]
         if all(at_end):
             self.ended.set()
 

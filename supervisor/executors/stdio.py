@@ -50,7 +50,7 @@ class Stdio(Protocol):
     async def capture(self, console: Console) -> None:
         """Move all output into the log until it has ended."""
 
-    def capture_rest(self, console: Console) -> None:
+    def capture_now(self, console: Console) -> None:
         """Move what there is now into the log: nobody will wait for more."""
 
 
@@ -89,7 +89,7 @@ class Pipes:
         self.output_files = frozenset[str]()
         self.ended = self._output.ended
         self.capture = self._output.capture
-        self.capture_rest = self._output.capture_rest
+        self.capture_now = self._output.capture_now
 
     def __enter__(self) -> Self:
         """Open them. Raises LaunchError."""

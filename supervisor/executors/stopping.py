@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 import trio
 
 from supervisor import clock
@@ -13,6 +11,7 @@ from supervisor.outcome import StopCause
 from supervisor.processes.launcher import GatedProcess
 from supervisor.processes.tree import KILL
 from supervisor.spec import StopPolicy, StopScope
+from supervisor.waits import then_cancel
 
 KILL_WAIT_S = 5.0
 """How long killed processes may take to vanish before they are named as survivors."""
@@ -104,12 +103,6 @@ class Stopping:
         step = self._child.send_signal(signal, scope)
         self._console.note(Signalled(step, stopping=True, deadlines=deadlines))
         return step
-
-
-async def then_cancel(wait: Callable[[], Awaitable[object]], nursery: trio.Nursery) -> None:
-    """End all that goes on in `nursery` as soon as `wait` returns."""
-    await wait()
-    nursery.cancel_scope.cancel()
 
 
 def grace_left(run: Run) -> float:

@@ -95,9 +95,9 @@ class Terminal:
         await console.capture(self._ours, Stream.STDOUT)
         self.ended.set()
 
-    def capture_rest(self, console: Console) -> None:
+    def capture_now(self, console: Console) -> None:
         """See Stdio."""
-        if console.take_what_is_there(self._ours, Stream.STDOUT):
+        if console.capture_now(self._ours, Stream.STDOUT):
             self.ended.set()
 
     def _close_theirs(self) -> None:

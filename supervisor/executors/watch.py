@@ -14,7 +14,7 @@ import trio
 from supervisor.executors import Console
 from supervisor.executors.pausing import Pausing
 from supervisor.executors.stdio import Stdio
-from supervisor.executors.stopping import KILL_WAIT_S, Stopping, then_cancel
+from supervisor.executors.stopping import KILL_WAIT_S, Stopping
 from supervisor.executors.watchdogs import start_watchdogs
 from supervisor.log.capture import RETRY_S
 from supervisor.model import Deadline, ProgramExited, Run
@@ -23,6 +23,7 @@ from supervisor.processes.holders import holders, named
 from supervisor.processes.launcher import GatedProcess
 from supervisor.processes.tree import KILL
 from supervisor.signals import signal_name
+from supervisor.waits import then_cancel
 
 _PROMPT_S = 0.05
 """Output that ends within this time of the program ended with it; later, that is news. Processes
@@ -69,7 +70,7 @@ class Watch:
                 await self._drain(run)
             killed, survivors = await self._kill_rest()
             unattributed = self._unattributed()
-            self._output.capture_rest(self._console)
+            self._output.capture_now(self._console)
             complete = self._output.ended.is_set()
             code, usage = self._child.reap()
             out_of_memory = self._child.out_of_memory()
@@ -95,7 +96,7 @@ class Watch:
         with trio.move_on_after(_PROMPT_S if self._child.anyone_left() else SETTLE_S):
             await self._output.ended.wait()
             return
-        self._output.capture_rest(self._console)  # a busy machine may not have let us
+        self._output.capture_now(self._console)  # a busy machine may not have let us
         if self._output.ended.is_set():
             return
         if run.exited_at is None:  # or an earlier server has said so

@@ -10,10 +10,10 @@ import trio
 from supervisor import clock
 from supervisor.executors import Console
 from supervisor.executors.pausing import Pausing
-from supervisor.executors.stopping import then_cancel
 from supervisor.model import SYSTEM, Deadline, Run, StopRequest
 from supervisor.outcome import StopCause
 from supervisor.spec import OnFull, RunSpec
+from supervisor.waits import then_cancel
 
 _FIRST_LOOK_S = 0.5
 """What was written while there was no server is read first."""
@@ -55,7 +55,8 @@ async def _ask_when_silent(
 ) -> None:
     """Ask when nothing was written for as long as `spec` allows; `left_s` are left of that.
 
-    A log that cannot be written is no silence, and the time of a pause does not count.
+    A log that cannot be written, or has to wait for the disk, is no silence, and the time of a pause
+    does not count.
     """
     log = console.log
     limit_s = spec.no_output_timeout_s or 0.0

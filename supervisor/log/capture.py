@@ -10,6 +10,7 @@ from supervisor.errors import StorageUnavailable
 from supervisor.log.logwriter import MAX_SPLICE, LogWriter
 from supervisor.log.pacing import PIPE_BYTES, Pace, PipeBudget
 from supervisor.model import Stream
+from supervisor.waits import then_cancel
 
 RETRY_S = 1.0
 """How long to wait before storage that failed is tried again."""
@@ -61,7 +62,7 @@ async def capture(
 async def _let_catch_up(log: LogWriter) -> None:
     """Return when the disk is not too far behind any more, or that is not to be waited for."""
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(_until_hurried, log, nursery.cancel_scope)
+        nursery.start_soon(then_cancel, log.hurried.wait, nursery)
         while log.ahead:
             try:
                 await trio.to_thread.run_sync(log.sync, abandon_on_cancel=True)
@@ -70,12 +71,7 @@ async def _let_catch_up(log: LogWriter) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def _until_hurried(log: LogWriter, waiting: trio.CancelScope) -> None:
-    await log.hurried.wait()
-    waiting.cancel()
-
-
-def take_what_is_there(fd: int, log: LogWriter, stream: Stream) -> bool:
+def capture_now(fd: int, log: LogWriter, stream: Stream) -> bool:
     """Move what `fd` holds at this moment into `log`; whether it has come to its end.
 
     No more than a pipe can hold, however fast somebody fills it again. Raises StorageUnavailable.
@@ -92,7 +88,7 @@ def take_what_is_there(fd: int, log: LogWriter, stream: Stream) -> bool:
 def _move_rested(log: LogWriter) -> None:
     """Move what is in the pipes that are left alone for a moment. Raises StorageUnavailable."""
     for fd, stream in log.rested.items():
-        take_what_is_there(fd, log, stream)
+        capture_now(fd, log, stream)
 
 
 async def keep_synced(logs: Collection[LogWriter], every_s: float) -> None:

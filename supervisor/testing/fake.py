@@ -27,7 +27,7 @@ outlive                  fake only: the server falls and comes back, and from he
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import trio
@@ -53,6 +53,7 @@ from supervisor.model import (
 )
 from supervisor.outcome import Exited, Lost, NotStarted, Outcome, StopCause
 from supervisor.spec import RunSpec, StopPolicy, StopScope
+from supervisor.waits import then_cancel
 
 PROGRAM = "program"
 """What a fake program is called; a run of any other command fails as a missing program does."""
@@ -313,7 +314,7 @@ class _FakeWatch:
                 self._console.note(Resumed())
             async with trio.open_nursery() as nursery:
                 nursery.cancel_scope.deadline = trio.current_time() + request.policy.grace_s
-                nursery.start_soon(_then_cancel, self._console.stop.wait_forced, nursery)
+                nursery.start_soon(then_cancel, self._console.stop.wait_forced, nursery)
                 await self._process.exited.wait()
                 if request.policy.scope is StopScope.MAIN:
                     held_s = self._process.child_until - trio.current_time()
@@ -342,11 +343,6 @@ class _FakeWatch:
 async def _wait_for_file(path: Path) -> None:
     while not path.exists():  # noqa: ASYNC110, ASYNC240 - nothing tells of a new file
         await trio.sleep(_POLL_S)
-
-
-async def _then_cancel(wait: Callable[[], Awaitable[object]], nursery: trio.Nursery) -> None:
-    await wait()
-    nursery.cancel_scope.cancel()
 
 
 def _refusal(spec: RunSpec) -> str | None:
