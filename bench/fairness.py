@@ -1,9 +1,9 @@
 """What one who asks for much costs the others, and how fast he is served.
 
-"flood": one run writes as much as it can, watched by one, and all of it is kept, or the last 50 MiB;
-the delay of another run's lines, 50 a second, with and without it. "search": a large log is searched, again and again, while 100 viewers
-watch a run that writes 20 lines a second; the delay of its lines, with and without. "catch-up": a
-viewer comes when a log is large, and reads all of it.
+"flood": one run writes as much as it can, watched by one, and all of it is kept, or the last
+50 MiB; the delay of another run's lines, 50 a second, with and without it. "search": a large log is
+searched, again and again, while 100 viewers watch a run that writes 20 lines a second; the delay of
+its lines, with and without. "catch-up": a viewer comes when a log is large, and reads all of it.
 """
 
 from __future__ import annotations

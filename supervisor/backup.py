@@ -36,9 +36,9 @@ _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 FORMAT = 1
 MARK = "backup.json"
 _PARTS = ("token.key", "logs", "journal.db")
+"""What is put in place, in this order: without its journal, a state directory is not used."""
 _STATE = ("journal.db", "journal.db-wal", "journal.db-shm", "logs", "token.key")
 """All that a state has: what SQLite finds beside a journal, it takes for the end of that journal."""
-"""What is put in place, in this order: without its journal, a state directory is not used."""
 
 
 class Backup(Struct, frozen=True, kw_only=True):
