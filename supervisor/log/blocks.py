@@ -15,7 +15,8 @@ def reserve(fd: int, start: int, end: int) -> None:
 
 def make_hole(fd: int, start: int, end: int) -> None:
     """Give whole blocks from `start` to `end` back, and zero the rest of them. Raises OSError."""
-    _fallocate(fd, _KEEP_SIZE | _PUNCH_HOLE, start, end)
+    if end > start:
+        _fallocate(fd, _KEEP_SIZE | _PUNCH_HOLE, start, end)
 
 
 def _fallocate(fd: int, mode: int, start: int, end: int) -> None:

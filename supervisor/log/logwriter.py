@@ -36,8 +36,9 @@ from supervisor.units import KIB, MIB
 MAX_SPLICE = 256 * KIB
 _RECENT = 16
 _MAY_BE_DAMAGED = MIB // logindex.RECORD_SIZE
-"""At how many of its last records an index is looked at when it is gone on with: a minute's at least.
-What is before them was synced, and to look at all that a run has in a week would take a minute."""
+"""At how many of its last records an index is looked at when it is gone on with: a minute's at
+least, and what is older is on disk, by our syncs or the kernel's (30 s, proc_sys_vm(5)). To look at
+all that a run has written in a week would take minutes."""
 _STREAMS = {int(stream): stream for stream in Stream}
 
 
@@ -51,7 +52,7 @@ class LogWriter:
     def __init__(
         self, directory: Path, run_id: str, fds: tuple[int, int], limit: LogLimit | None = None
     ) -> None:
-        """Use `create` or `reopen`. `fds` are the open log and index, -1 for one that is not there."""
+        """Use `create`. `fds` are the open log and index, -1 for one that is not there."""
         self.run_id = run_id
         self.overflowed = False
         """Whether there were bytes that were not kept because the log was full."""
@@ -72,7 +73,8 @@ class LogWriter:
         """Whose the next bytes would be as far as the file tells: the stream of its last record."""
         self._recent: tuple[Record, ...] = ()
         self._count = 0
-        self._synced = 0
+        self._all_synced = True
+        """Whether all that was written when it was last synced is on disk, the last record as well."""
         self._held: dict[Stream, bytes] = {}
         self._write_trouble: str | None = None
         self._disk = OnDisk(directory, run_id)
@@ -87,7 +89,8 @@ class LogWriter:
     def create(cls, directory: Path, run_id: str, limit: LogLimit | None = None) -> LogWriter:
         """Begin a run's log. One that is already there is gone on with, never cut.
 
-        Raises StorageUnavailable.
+        What a crash tore at its end is put right. Raises StorageUnavailable, and StateDirError for an
+        index of a newer version.
         """
         log = cls(directory, run_id, _open_files(directory, run_id), limit)
         try:
@@ -97,18 +100,10 @@ class LogWriter:
             raise
         return log
 
-    @classmethod
-    def reopen(cls, directory: Path, run_id: str) -> LogWriter:
-        """Go on with a log whose writer is gone, at its end; what a crash tore is put right.
-
-        Raises StorageUnavailable, and StateDirError for an index of a newer version.
-        """
-        return cls.create(directory, run_id)
-
     @property
     def dirty(self) -> bool:
         """True if `sync` has something to do: bytes that may not be on disk, or too many."""
-        return self.size != self._synced or self._excess() > 0
+        return self.size != self._disk.size or not self._all_synced or self._excess() > 0
 
     @property
     def ahead(self) -> bool:
@@ -250,6 +245,7 @@ class LogWriter:
         try:
             found = os.fstat(self._log_fd)
             self.size = self._disk.size = found.st_size
+            self._all_synced = not self.size
             self.silent_s = max(0.0, time.time() - found.st_mtime)
             if self._index_fd < 0 and not self.size:
                 return  # it is made with the first byte
@@ -270,16 +266,16 @@ class LogWriter:
         """Count the sound records and cut off the rest."""
         header = logindex.parse_header(self._read_header())
         self.oldest = self.floor = header.floor
-        known, back = os.fstat(self._index_fd).st_size // logindex.RECORD_SIZE, _MAY_BE_DAMAGED
-        begin = sys.maxsize
-        while begin > header.first and self._last is None:
-            begin = self._count = max(header.first, known - back)
-            self._count_sound()
+        end, back = os.fstat(self._index_fd).st_size // logindex.RECORD_SIZE, _MAY_BE_DAMAGED
+        self._count_sound(max(header.first, end - back))
+        while self._last is None and self._count > header.first:
             back *= 16
+            self._count_sound(max(header.first, end - back))
         os.ftruncate(self._index_fd, logindex.position(self._count))
 
-    def _count_sound(self) -> None:
-        """Go on to the last record that is sound."""
+    def _count_sound(self, begin: int) -> None:
+        """Go from record number `begin` on to the last one that is sound."""
+        self._count = begin
         while raw := os.pread(self._index_fd, 64 * KIB, logindex.position(self._count)):
             records = logindex.parse_records(raw)
             good = logindex.sound_prefix(self._last, records, self.size)
@@ -421,7 +417,7 @@ class LogWriter:
     def _sync(self) -> None:
         size, all_told = self.size, not self._due
         self._disk.sync(self._log_fd, self._index_fd, size, self._room())
-        self._synced = size if all_told else -1
+        self._all_synced = all_told
 
 
 def _open_files(directory: Path, run_id: str) -> tuple[int, int]:

@@ -30,7 +30,7 @@ AT_FAULT = frozenset(
 
 FLOOD_BYTES = 32 * MIB
 """A log that has grown by that between two syncs is one that its writer would have to wait for."""
-_MOST_AHEAD = 256 * MIB
+_MOST_RESERVED = 256 * MIB
 _SHARE_OF_FREE = 16
 """Room is reserved only if there is so many times as much: it is not to be missed elsewhere."""
 
@@ -65,7 +65,7 @@ class OnDisk:
         self._directory = directory
         self._run_id = run_id
         self.size = 0
-        """How much there was at the last `sync`."""
+        """How much there was at the last `sync`, or when the log was gone on with."""
         self.allowance = _FIRST_ALLOWANCE
         """By how many bytes more it may be ahead of the disk, in the light of how fast that is."""
         self._listed = False
@@ -78,7 +78,7 @@ class OnDisk:
         """
         grown = size - self.size
         if grown >= FLOOD_BYTES:
-            _reserve(log_fd, size, min(grown, room, _MOST_AHEAD))
+            _reserve(log_fd, size, min(grown, room, _MOST_RESERVED))
         try:
             os.fdatasync(index_fd)
             begun = time.monotonic()

@@ -48,22 +48,20 @@ def trim(directory: Path, run_id: str, floor: int) -> int:
         first = reader.number_at(floor)
         os.pwrite(index, logindex.pack_header(Header(floor, first)), 0)
         os.fdatasync(index)
-        # What lies before the last floor was given back then, if nobody was killed meanwhile.
-        start = before.floor - before.floor % _AT_ONCE
-        _give_back(log, 0, start)
-        for begin in range(start, floor, _AT_ONCE):
-            _give_back(log, begin, min(begin + _AT_ONCE, floor))
-            time.sleep(_PAUSE_S)
-        _give_back(index, logindex.HEADER_SIZE, logindex.position(first))
+        try:
+            _give_back(log, before.floor, floor)
+            blocks.make_hole(index, logindex.HEADER_SIZE, logindex.position(first))
+        except OSError as exc:
+            if exc.errno not in {errno.EOPNOTSUPP, errno.ENOSYS}:
+                raise
+            _log.warning("this file system cannot give back a part of a file: %s", exc.strerror)
     return floor
 
 
-def _give_back(fd: int, start: int, end: int) -> None:
-    if end <= start:
-        return
-    try:
-        blocks.make_hole(fd, start, end)
-    except OSError as exc:
-        if exc.errno not in {errno.EOPNOTSUPP, errno.ENOSYS}:
-            raise
-        _log.warning("this file system cannot give back a part of a file: %s", exc.strerror)
+def _give_back(log: int, before: int, floor: int) -> None:
+    """In parts, but for what was given back when the floor was `before`, if nobody was killed then."""
+    start = before - before % _AT_ONCE
+    blocks.make_hole(log, 0, start)
+    for begin in range(start, floor, _AT_ONCE):
+        blocks.make_hole(log, begin, min(begin + _AT_ONCE, floor))
+        time.sleep(_PAUSE_S)

@@ -239,7 +239,7 @@ async def test_a_killed_capture_leaves_every_byte_with_its_stream(
     found = streams_of(tmp_path)
     assert found == {OUT: b"o" * len(found[OUT]), ERR: b"e" * len(found[ERR])}
     assert len(found[OUT]) + len(found[ERR]) == size
-    log = LogWriter.reopen(tmp_path, "r")
+    log = LogWriter.create(tmp_path, "r")
     log.append(b"e", ERR)
     log.append(b"o", OUT)
     log.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -157,7 +158,29 @@ def test_it_is_given_back_in_parts_between_which_its_writer_has_its_turn(
     parts = [(begin, min(begin + 64 * KIB, first)) for begin in range(0, first, 64 * KIB)]
     again = [(0, 192 * KIB)]
     more = [(begin, min(begin + 64 * KIB, second)) for begin in range(192 * KIB, second, 64 * KIB)]
-    assert [hole for hole in holes if hole[0] != index_begins] == [*parts, *again, *more]
+    assert [(begin, end) for begin, end in holes if begin != index_begins and end > begin] == [
+        *parts,
+        *again,
+        *more,
+    ]
+
+
+def test_where_no_holes_can_be_made_it_is_out_of_sight_and_that_is_told_once(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_fd: int, _start: int, _end: int) -> None:
+        raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+
+    monkeypatch.setattr("supervisor.log.trimming._AT_ONCE", 64 * KIB)
+    monkeypatch.setattr("supervisor.log.blocks.make_hole", refuse)
+    log = make(OnFull.TRUNCATE_HEAD, 64 * KIB)
+    log.append(bytes(300 * KIB), OUT)
+    log.sync()
+    assert log.oldest == 236 * KIB
+    assert gaps(read(tmp_path)) == [Gap(0, 236 * KIB, GapReason.TRIMMED)]
+    assert [record.message for record in caplog.records] == [
+        "this file system cannot give back a part of a file: Operation not supported"
+    ]
 
 
 def test_a_little_too_much_is_not_worth_the_while(make: Make) -> None:
@@ -202,7 +225,7 @@ def test_a_cut_index_finds_what_is_kept(make: Make, tmp_path: Path, cut: int) ->
         assert kept(pieces) == whole[floor:][: len(kept(pieces))]
     assert trim(tmp_path, "r", 0) == floor
     log.close()
-    with closing(LogWriter.reopen(tmp_path, "r")) as again:
+    with closing(LogWriter.create(tmp_path, "r")) as again:
         assert (again.oldest, again.size) == (floor, len(whole))
         again.append(b"more", OUT)
     assert kept(read(tmp_path)) == (whole + b"more")[floor:]

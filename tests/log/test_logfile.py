@@ -307,7 +307,7 @@ def test_a_range_that_was_not_kept_is_one_gap_whatever_its_length(tmp_path: Path
     with index_path(tmp_path, "r").open("ab") as index:
         index.write(logindex.pack_record(Record(5, logindex.NOT_KEPT, 9)))
     log.close()
-    log = LogWriter.reopen(tmp_path, "r")
+    log = LogWriter.create(tmp_path, "r")
     log.append(b"end", ERR, time_us=10)
     log.close()
     gap = Gap(5, 1_000_005, GapReason.NOT_KEPT)

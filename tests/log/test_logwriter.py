@@ -170,7 +170,7 @@ def test_a_reopened_log_drops_records_of_bytes_that_never_came(
     log.append(b"kept", OUT)
     with index_path(tmp_path, "r").open("ab") as index:
         index.write(logindex.pack_record(Record(4, ERR, 1)) + b"torn")
-    again = LogWriter.reopen(tmp_path, "r")
+    again = LogWriter.create(tmp_path, "r")
     assert again.size == 4
     assert len(records(tmp_path)) == 1
     again.append(b"new", ERR)
@@ -184,7 +184,7 @@ def test_bytes_beyond_the_index_belong_to_its_last_stream(log: LogWriter, tmp_pa
     log.append(b"b", ERR)
     log.append(b"c", OUT)
     os.truncate(index_path(tmp_path, "r"), logindex.position(2))
-    again = LogWriter.reopen(tmp_path, "r")
+    again = LogWriter.create(tmp_path, "r")
     again.append(b"d", OUT)
     again.close()
     assert contents(tmp_path) == [(b"a", OUT), (b"bc", ERR), (b"d", OUT)]
@@ -195,7 +195,7 @@ def test_a_lost_index_begins_anew_with_stdout(log: LogWriter, tmp_path: Path, le
     """No byte is lost with it, and the header is whole again."""
     log.append(b"out and err", ERR)
     os.truncate(index_path(tmp_path, "r"), left)
-    again = LogWriter.reopen(tmp_path, "r")
+    again = LogWriter.create(tmp_path, "r")
     again.append(b"new", ERR)
     again.close()
     assert contents(tmp_path) == [(b"out and err", OUT), (b"new", ERR)]
@@ -208,7 +208,7 @@ def test_a_long_index_is_taken_up_whole(log: LogWriter, tmp_path: Path) -> None:
     for number in range(5000):
         log.append(b"%d " % number, OUT if number % 2 else ERR)
     before = contents(tmp_path)
-    again = LogWriter.reopen(tmp_path, "r")
+    again = LogWriter.create(tmp_path, "r")
     assert len(records(tmp_path)) == 5000
     again.append(b"end", OUT)
     again.close()
@@ -223,7 +223,7 @@ def test_an_index_of_a_newer_version_is_left_alone(log: LogWriter, tmp_path: Pat
     raw[9] = 2
     path.write_bytes(raw)
     with pytest.raises(StateDirError, match="format 2"):
-        LogWriter.reopen(tmp_path, "r")
+        LogWriter.create(tmp_path, "r")
     assert path.read_bytes() == raw
 
 
