@@ -70,7 +70,7 @@ async def _ask_when_silent(
                 while log.size == size:
                     await log.grew.wait()
                 nursery.cancel_scope.cancel()
-        if log.size != size or log.trouble is not None:
+        if log.size != size or log.trouble is not None or log.ahead:
             size, left_s = log.size, limit_s
         elif patience.cancelled_caught:
             break
