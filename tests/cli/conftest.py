@@ -296,3 +296,9 @@ def on_terminal(server: Server, *arguments: str, **environment: str) -> str:
             os.close(ours)
     assert process.returncode == 0
     return shown.decode().replace("\r\n", "\n")
+
+
+async def wait_known(server: Server, run_id: str) -> None:
+    """Until the server has taken the run in."""
+    while f'"{run_id}"' not in server.get("/runs").decode():  # noqa: ASYNC110 - it is another process
+        await trio.sleep(0.005)

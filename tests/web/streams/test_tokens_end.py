@@ -11,26 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from supervisor.access.claims import full_claims
-from supervisor.model import SYSTEM
-from supervisor.wire import NewToken, TokenRequest
 from tests.web.served import Site
+from tests.web.streams.talking import ADMIN, issued
 from tests.web.watching import Watcher, over_unix, watch
 
-ADMIN = full_claims(SYSTEM)
 DOORS = ("header", "address", "first message", "ticket", "Unix socket")
-
-
-@pytest.fixture
-async def sleeper(site: Site) -> str:
-    """A run that goes on."""
-    run_id = await site.shell("echo ready; sleep 60")
-    await site.running(run_id, written=6)
-    return run_id
-
-
-async def issued(site: Site, **wishes: Any) -> NewToken:
-    return await site.tokens.issue(TokenRequest(**({"scope": "runs:read"} | wishes)), ADMIN)
 
 
 async def come_in(stack: AsyncExitStack, site: Site, run_id: str, door: str, token: str) -> Watcher:
